@@ -1,0 +1,79 @@
+//! Speaking to model servers.
+//!
+//! A [`Backend`] says *what* to send and how to read the answer; it never touches a timed socket.
+//! Sending, stamping and giving up are the same for all of them and live in [`transport`] and
+//! [`stream`]. Nothing here knows runs, storage or pages.
+
+use async_trait::async_trait;
+
+use crate::record::{BenchmarkRequest, ModelDetails, ModelSummary, Placement};
+
+/// A kind of model server.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Its name in the configuration.
+    fn name(&self) -> &str;
+    /// `ollama`, `openai` or `reference`.
+    fn kind(&self) -> &'static str;
+    /// Where it listens, such as `http://127.0.0.1:11434`, without credentials.
+    fn url(&self) -> String;
+    /// Version that it states, where it states one.
+    async fn version(&self) -> Result<Option<String>, BackendError>;
+    /// Every model that it serves.
+    async fn models(&self) -> Result<Vec<ModelSummary>, BackendError>;
+    /// Everything known about one model.
+    async fn details(&self, model: &str) -> Result<ModelDetails, BackendError>;
+    /// Where a loaded model lies; `None` where the server does not tell or not in time.
+    async fn placement(&self, model: &str) -> Option<Placement>;
+    /// Unloads a model and waits until it is gone.
+    async fn unload(&self, model: &str) -> Result<(), BackendError>;
+    /// The HTTP request that makes a model write.
+    fn call(&self, request: &BenchmarkRequest, model: &str, prompt: &str) -> stream::Call;
+    /// A reader for the answer to [`Backend::call`].
+    fn decoder(&self) -> Box<dyn stream::Decoder>;
+}
+
+/// Why a question to a model server was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// No connection, or no answer in time.
+    #[error("cannot reach {backend} at {url}: {reason}; {advice}")]
+    Unreachable {
+        /// The backend's name.
+        backend: String,
+        /// Where it should listen.
+        url: String,
+        /// What went wrong.
+        reason: String,
+        /// What to do.
+        advice: String,
+    },
+    /// It answered with an error.
+    #[error("{backend} answered {status}: {message}")]
+    Refused {
+        /// The backend's name.
+        backend: String,
+        /// HTTP status.
+        status: u16,
+        /// Its words, shortened.
+        message: String,
+    },
+    /// It answered something that is not the protocol.
+    #[error("{backend} answered something unexpected: {reason}")]
+    Protocol {
+        /// The backend's name.
+        backend: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// It cannot do that.
+    #[error("{backend} cannot {what}")]
+    Unsupported {
+        /// The backend's name.
+        backend: String,
+        /// What was asked.
+        what: String,
+    },
+}
+
+pub mod stream;

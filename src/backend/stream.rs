@@ -1,0 +1,3 @@
+//! stub
+pub struct Call;
+pub trait Decoder: Send {}

@@ -1,0 +1,257 @@
+//! Every setting: type, default, meaning. Sources: defaults < file < environment < flags.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Limits;
+
+/// Every setting of the program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address to listen on.
+    pub host: String,
+    /// Port to listen on; 0 takes a free one. `PORT` sets it too.
+    pub port: u16,
+    /// Where runs are stored: `sqlite:FILE`; empty is `benchmarker.db` in the platform's data folder.
+    /// `DATABASE_URL` sets it too.
+    pub database_url: String,
+    /// Name of the backend that a model without `@BACKEND` belongs to.
+    pub default_backend: String,
+    /// Model servers by name. `ollama` (from `OLLAMA_HOST`) and `reference` are always there.
+    pub backends: BTreeMap<String, BackendConfig>,
+    /// Token that every API call and page must carry (`Authorization: Bearer …`); empty asks for none.
+    pub api_token: Secret,
+    /// Host names, besides loopback ones and `host`, that requests may be addressed to.
+    pub allowed_hosts: Vec<String>,
+    /// Bounds.
+    pub limits: LimitsConfig,
+    /// Times to give up after.
+    pub timeouts: TimeoutsConfig,
+    /// Looking at the machine.
+    pub sampling: SamplingConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// A model server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackendConfig {
+    /// `ollama` or `openai`.
+    pub kind: BackendKind,
+    /// Where it listens, such as `http://192.0.2.7:11434`.
+    pub url: String,
+    /// Token to send to it.
+    pub api_key: Secret,
+    /// Route that is timed: `generate`/`chat` for Ollama, `chat`/`completions` for OpenAI-compatible ones; empty is the kind's own default.
+    pub endpoint: Endpoint,
+}
+
+/// Which protocol a model server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendKind {
+    /// Ollama's own protocol.
+    #[default]
+    Ollama,
+    /// OpenAI's protocol, as llama.cpp's server, vLLM, LM Studio and Ollama's `/v1` speak it.
+    Openai,
+}
+
+/// Which route of a model server is timed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// The kind's own default: `generate` for Ollama, `chat` for OpenAI.
+    #[default]
+    Default,
+    /// Ollama's `/api/generate`.
+    Generate,
+    /// Chat messages.
+    Chat,
+    /// OpenAI's `/v1/completions`.
+    Completions,
+}
+
+/// Bounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Longest prompt, bytes of UTF-8.
+    pub max_prompt_bytes: usize,
+    /// Largest request body, bytes.
+    pub max_body_bytes: usize,
+    /// Most models in a run.
+    pub max_models: usize,
+    /// Most requests in a run, warm-up included.
+    pub max_requests: u64,
+    /// Most runs that wait or go on at once.
+    pub max_queued_runs: usize,
+    /// Most bytes of text in one answer.
+    pub max_response_bytes: usize,
+    /// Longest line of a stream, bytes.
+    pub max_line_bytes: usize,
+    /// Most connections at once.
+    pub max_connections: usize,
+}
+
+/// Times to give up after, s.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutsConfig {
+    /// Connecting to a model server.
+    pub connect: f64,
+    /// From send to the first byte: queue, load and prompt are in it.
+    pub first_byte: f64,
+    /// Between two bytes of a stream.
+    pub idle: f64,
+    /// One request, where the request names no timeout.
+    pub request: f64,
+    /// One run, where the request names no timeout.
+    pub run: f64,
+    /// Longest timeout that a request may name.
+    pub max: f64,
+}
+
+/// Looking at the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplingConfig {
+    /// Time between two samples, s, at least 0.02.
+    pub interval: f64,
+    /// Samples before the first request, s.
+    pub baseline: f64,
+    /// Most samples a run keeps; beyond it the interval doubles.
+    pub max_samples: usize,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// Filter as in `RUST_LOG`, which sets it too.
+    pub filter: String,
+    /// `pretty` or `json`.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Pretty,
+    /// For programs, one object a line.
+    Json,
+}
+
+/// A text that shows as stars.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself; `None` where it is empty.
+    pub fn reveal(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|text| !text.is_empty())
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(if self.0.is_empty() { "unset" } else { "***" })
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port: 8000,
+            database_url: String::new(),
+            default_backend: "ollama".into(),
+            backends: BTreeMap::new(),
+            api_token: Secret::default(),
+            allowed_hosts: Vec::new(),
+            limits: LimitsConfig::default(),
+            timeouts: TimeoutsConfig::default(),
+            sampling: SamplingConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_prompt_bytes: 1_000_000,
+            max_body_bytes: 4_000_000,
+            max_models: 32,
+            max_requests: 10_000,
+            max_queued_runs: 64,
+            max_response_bytes: 16 << 20,
+            max_line_bytes: 16 << 20,
+            max_connections: 4096,
+        }
+    }
+}
+
+impl Default for TimeoutsConfig {
+    fn default() -> Self {
+        Self {
+            connect: 5.0,
+            first_byte: 600.0,
+            idle: 120.0,
+            request: 600.0,
+            run: 14_400.0,
+            max: 86_400.0,
+        }
+    }
+}
+
+impl Default for SamplingConfig {
+    fn default() -> Self {
+        Self {
+            interval: 0.25,
+            baseline: 0.5,
+            max_samples: 2048,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            filter: "info".into(),
+            format: LogFormat::Pretty,
+        }
+    }
+}
+
+impl Config {
+    /// The bounds that a request must keep.
+    pub fn request_limits(&self) -> Limits {
+        Limits {
+            max_prompt_bytes: self.limits.max_prompt_bytes,
+            max_models: self.limits.max_models,
+            max_requests: self.limits.max_requests,
+            max_timeout: Duration::from_secs_f64(self.timeouts.max),
+        }
+    }
+
+    /// Path of the configuration file that is read where none is named.
+    pub fn default_file() -> PathBuf {
+        PathBuf::from("benchmarker.toml")
+    }
+}

@@ -1,0 +1,11 @@
+//! Ollama Benchmarker: measures local language models.
+//!
+//! Data goes one way through it:
+//! a `record::BenchmarkRequest` becomes a plan (`run`), a `backend` sends it and stamps every chunk
+//! into a `measure::timeline::Timeline` while `machine` looks at the computer, `measure` turns that
+//! into figures, `store` keeps them, and `api`, `web` and `cli` show them through `app`.
+pub mod app;
+pub mod backend;
+pub mod config;
+pub mod measure;
+pub mod record;

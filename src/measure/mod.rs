@@ -1,0 +1,3 @@
+//! Pure: timeline → metrics → statistics → comparison → verdict. No clock, no I/O.
+
+pub mod timeline;

@@ -1,0 +1,38 @@
+//! What is asked and what was found.
+//!
+//! One set of types: the record that a run produces is the one that is stored, served and rendered.
+//! `serde` reads and writes it everywhere; the `poem_openapi` derives give only its schema.
+//! There is no behaviour here but validation.
+
+mod comparison;
+mod event;
+mod history;
+mod id;
+mod model;
+mod prompt;
+mod request;
+mod response;
+mod result;
+mod system;
+
+pub use comparison::{Comparison, ComparisonRow, Verdict};
+pub use event::{
+    EventId, Queued, RequestFinished, RequestStarted, RunEvent, RunFinished, RunStarted,
+    SampleTaken, TextArrived,
+};
+pub use history::{HistoryPage, HistoryQuery, HistorySort, Order};
+pub use id::{InvalidId, RunId};
+pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
+pub use prompt::{NewPrompt, SavedPrompt};
+pub use request::{
+    BenchmarkRequest, Execution, FieldError, KeepAlive, Limits, Parameters, Think, ThinkLevel,
+};
+pub use response::{
+    BenchmarkResponse, Distribution, Environment, Grade, ModelEnvironment, ModelSummaryStatistics,
+    Status, Validity,
+};
+pub use result::{
+    BenchmarkResult, Chunks, Clock, ErrorCode, ErrorInfo, Placement, ServerTiming, SystemImpact,
+    Throughput, Timing, WaterfallPart,
+};
+pub use system::{BackendState, Cpu, Gpu, Memory, Sample, Samples, SystemInfo, SystemNow};

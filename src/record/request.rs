@@ -1,0 +1,539 @@
+//! What a benchmark is asked to do, and the rules it must keep.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use poem_openapi::{Enum, Object, Union};
+use serde::{Deserialize, Serialize};
+
+use super::ModelName;
+
+/// A benchmark to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+pub struct BenchmarkRequest {
+    /// The text that is sent to every model. Give this or `prompts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Several prompts; every model gets each of them, `repetitions` times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[oai(default)]
+    pub prompts: Vec<String>,
+    /// Models to measure, `NAME` or `NAME@BACKEND`; each at most once.
+    pub models: Vec<String>,
+    /// Generation parameters; they are really sent to the model.
+    #[serde(default)]
+    #[oai(default)]
+    pub parameters: Parameters,
+    /// System prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Whether, or how hard, a thinking model thinks. Absent leaves it to the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think: Option<Think>,
+    /// `"json"`, or a JSON schema that the output must follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<serde_json::Value>,
+    /// How long the model stays loaded afterwards: seconds, or a duration such as `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<KeepAlive>,
+    /// Measured requests a model and prompt, 1 to 1000.
+    #[serde(default = "one")]
+    #[oai(default = "one")]
+    pub repetitions: u32,
+    /// Requests a model before the measured ones, kept but not averaged, 0 to 100.
+    #[serde(default)]
+    #[oai(default)]
+    pub warmup: u32,
+    /// Unload the model before each measured request, so that loading is measured.
+    #[serde(default)]
+    #[oai(default)]
+    pub cold_start: bool,
+    /// In which order requests go out.
+    #[serde(default)]
+    #[oai(default)]
+    pub execution: Execution,
+    /// Longest time for one request, s; the configured default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
+    /// Longest time for the whole run, s; the configured default where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_timeout: Option<f64>,
+    /// A name to find the run by, at most 120 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Words to group runs by, at most 20 of 64 characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[oai(default)]
+    pub tags: Vec<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// In which order requests go out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum Execution {
+    /// One request at a time, model after model: the fair way.
+    #[default]
+    Sequential,
+    /// All models at once; results are measured under contention and marked so.
+    Concurrent,
+    /// One request at a time, models in turn (A B B A …), so that drift hits all alike.
+    Interleaved,
+}
+
+/// Whether, or how hard, a thinking model thinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Union)]
+#[serde(untagged)]
+#[oai(one_of)]
+pub enum Think {
+    /// On or off.
+    Flag(bool),
+    /// How hard.
+    Level(ThinkLevel),
+}
+
+/// How hard a model thinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum ThinkLevel {
+    /// Least.
+    Low,
+    /// Between.
+    Medium,
+    /// Much.
+    High,
+    /// Most.
+    Max,
+}
+
+/// How long a model stays loaded after a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Union)]
+#[serde(untagged)]
+#[oai(one_of)]
+pub enum KeepAlive {
+    /// Seconds; negative is for ever, 0 unloads at once.
+    Seconds(f64),
+    /// A duration with its unit, such as `5m` or `1h30m`.
+    Duration(String),
+}
+
+/// Generation parameters, named as Ollama's options.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default, deny_unknown_fields)]
+#[oai(default)]
+pub struct Parameters {
+    /// Randomness of sampling, 0 to 10; 0 always takes the likeliest token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Sample only from the K likeliest tokens, 0 to 100000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<i64>,
+    /// Sample from the likeliest tokens whose probabilities sum to this, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Drop tokens less likely than this share of the likeliest, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_p: Option<f64>,
+    /// Locally typical sampling, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub typical_p: Option<f64>,
+    /// Seed of the sampler, −1 for a random one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// Most tokens to write: 1 to 1000000, −1 without limit, −2 until the context is full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_predict: Option<i64>,
+    /// Size of the context, tokens, 1 to 10000000. A change reloads the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_ctx: Option<i64>,
+    /// Prompt tokens kept when the context shifts, −1 to 10000000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_keep: Option<i64>,
+    /// Tokens evaluated at once, 1 to 1000000. A change reloads the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_batch: Option<i64>,
+    /// Layers on the GPU, −1 automatic, 0 none. A change reloads the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_gpu: Option<i64>,
+    /// The GPU for small tensors, 0 to 255. A change reloads the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub main_gpu: Option<i64>,
+    /// Threads of the engine, 0 (automatic) to 4096. A change reloads the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_thread: Option<i64>,
+    /// Map the weights from disk. A change reloads the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_mmap: Option<bool>,
+    /// How far back repetition is looked for, tokens, −1 to 10000000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_last_n: Option<i64>,
+    /// Penalty of repetition, 0 to 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat_penalty: Option<f64>,
+    /// Penalty of tokens that occurred, −2 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f64>,
+    /// Penalty of tokens by how often they occurred, −2 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f64>,
+    /// Texts that end the output, at most 16 of 256 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Vec<String>>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) to the field, such as `/models/0`.
+    pub pointer: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+/// The bounds that a request must keep; they come from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest prompt, bytes of UTF-8.
+    pub max_prompt_bytes: usize,
+    /// Most models in a run.
+    pub max_models: usize,
+    /// Most requests in a run, warm-up included.
+    pub max_requests: u64,
+    /// Longest allowed timeout, for a request or a run.
+    pub max_timeout: Duration,
+}
+
+impl BenchmarkRequest {
+    /// A request for `models` with `prompt` and every other field at its default.
+    pub fn new(prompt: impl Into<String>, models: Vec<String>) -> Self {
+        Self {
+            prompt: Some(prompt.into()),
+            prompts: Vec::new(),
+            models,
+            parameters: Parameters::default(),
+            system: None,
+            think: None,
+            format: None,
+            keep_alive: None,
+            repetitions: 1,
+            warmup: 0,
+            cold_start: false,
+            execution: Execution::default(),
+            timeout: None,
+            run_timeout: None,
+            name: None,
+            tags: Vec::new(),
+        }
+    }
+
+    /// The prompts in the order they are sent.
+    pub fn all_prompts(&self) -> Vec<&str> {
+        self.prompt
+            .iter()
+            .chain(&self.prompts)
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// Everything that is wrong with the request; empty where it is fine.
+    /// Whether the models exist is not asked here: only their backends know.
+    pub fn problems(&self, limits: &Limits, default_backend: &str) -> Vec<FieldError> {
+        let mut check = Check::default();
+        self.check_prompts(limits, &mut check);
+        self.check_models(limits, default_backend, &mut check);
+        self.parameters.check(&mut check);
+        check.range("/repetitions", Some(self.repetitions), 1, 1000);
+        check.range("/warmup", Some(self.warmup), 0, 100);
+        let most = limits.max_timeout.as_secs_f64();
+        check.range("/timeout", self.timeout, 0.001, most);
+        check.range("/run_timeout", self.run_timeout, 0.001, most);
+        if let Some(name) = &self.name {
+            check.length("/name", name, 120);
+        }
+        if self.tags.len() > 20 {
+            check.push("/tags", "at most 20 tags");
+        }
+        for (index, tag) in self.tags.iter().enumerate() {
+            check.length(&format!("/tags/{index}"), tag, 64);
+        }
+        self.check_format(&mut check);
+        if let Some(KeepAlive::Duration(text)) = &self.keep_alive
+            && !is_go_duration(text)
+        {
+            check.push(
+                "/keep_alive",
+                "must be seconds or a duration with a unit, such as \"5m\"",
+            );
+        }
+        check.errors
+    }
+
+    fn check_prompts(&self, limits: &Limits, check: &mut Check) {
+        if self.prompt.is_none() && self.prompts.is_empty() {
+            check.push("/prompt", "give a prompt");
+        }
+        let numbered = self
+            .prompts
+            .iter()
+            .enumerate()
+            .map(|(i, text)| (format!("/prompts/{i}"), text));
+        let all = self
+            .prompt
+            .iter()
+            .map(|text| ("/prompt".to_owned(), text))
+            .chain(numbered);
+        for (pointer, text) in all {
+            if text.trim().is_empty() {
+                check.push(&pointer, "must not be empty");
+            } else if text.len() > limits.max_prompt_bytes {
+                let most = limits.max_prompt_bytes;
+                check.push(
+                    &pointer,
+                    &format!("has {} bytes; at most {most} are allowed", text.len()),
+                );
+            }
+        }
+        if let Some(system) = &self.system
+            && system.len() > limits.max_prompt_bytes
+        {
+            check.push(
+                "/system",
+                &format!("at most {} bytes", limits.max_prompt_bytes),
+            );
+        }
+        let per_model = u64::from(self.repetitions) * (self.all_prompts().len() as u64)
+            + u64::from(self.warmup);
+        let requests = per_model.saturating_mul(self.models.len() as u64);
+        if requests > limits.max_requests {
+            let most = limits.max_requests;
+            check.push(
+                "/repetitions",
+                &format!("makes {requests} requests; a run has at most {most}"),
+            );
+        }
+    }
+
+    fn check_models(&self, limits: &Limits, default_backend: &str, check: &mut Check) {
+        if self.models.is_empty() {
+            check.push("/models", "name at least one model");
+        } else if self.models.len() > limits.max_models {
+            check.push("/models", &format!("at most {} models", limits.max_models));
+        }
+        let mut seen = BTreeSet::new();
+        for (index, text) in self.models.iter().enumerate() {
+            let pointer = format!("/models/{index}");
+            match ModelName::parse(text, default_backend) {
+                Ok(name) if !seen.insert(name.clone()) => {
+                    check.push(&pointer, &format!("`{name}` is named twice"));
+                }
+                Ok(_) => {}
+                Err(error) => check.push(&pointer, &error.to_string()),
+            }
+        }
+    }
+
+    fn check_format(&self, check: &mut Check) {
+        match &self.format {
+            None | Some(serde_json::Value::Object(_)) => {}
+            Some(serde_json::Value::String(text)) if text == "json" => {}
+            Some(_) => check.push("/format", "must be \"json\" or a JSON schema (an object)"),
+        }
+    }
+}
+
+impl Parameters {
+    fn check(&self, check: &mut Check) {
+        check.range("/parameters/temperature", self.temperature, 0.0, 10.0);
+        check.range("/parameters/top_k", self.top_k, 0, 100_000);
+        check.range("/parameters/top_p", self.top_p, 0.0, 1.0);
+        check.range("/parameters/min_p", self.min_p, 0.0, 1.0);
+        check.range("/parameters/typical_p", self.typical_p, 0.0, 1.0);
+        check.range("/parameters/seed", self.seed, -1, i64::from(u32::MAX));
+        check.range("/parameters/num_predict", self.num_predict, -2, 1_000_000);
+        if self.num_predict == Some(0) {
+            check.push(
+                "/parameters/num_predict",
+                "0 would write nothing; use 1 or more, or -1",
+            );
+        }
+        check.range("/parameters/num_ctx", self.num_ctx, 1, 10_000_000);
+        check.range("/parameters/num_keep", self.num_keep, -1, 10_000_000);
+        check.range("/parameters/num_batch", self.num_batch, 1, 1_000_000);
+        check.range("/parameters/num_gpu", self.num_gpu, -1, 100_000);
+        check.range("/parameters/main_gpu", self.main_gpu, 0, 255);
+        check.range("/parameters/num_thread", self.num_thread, 0, 4096);
+        check.range(
+            "/parameters/repeat_last_n",
+            self.repeat_last_n,
+            -1,
+            10_000_000,
+        );
+        check.range("/parameters/repeat_penalty", self.repeat_penalty, 0.0, 10.0);
+        check.range(
+            "/parameters/presence_penalty",
+            self.presence_penalty,
+            -2.0,
+            2.0,
+        );
+        check.range(
+            "/parameters/frequency_penalty",
+            self.frequency_penalty,
+            -2.0,
+            2.0,
+        );
+        if let Some(stop) = &self.stop {
+            if stop.len() > 16 {
+                check.push("/parameters/stop", "at most 16 texts");
+            }
+            for (index, text) in stop.iter().enumerate() {
+                check.length(&format!("/parameters/stop/{index}"), text, 256);
+            }
+        }
+    }
+}
+
+/// Collects what is wrong.
+#[derive(Default)]
+struct Check {
+    errors: Vec<FieldError>,
+}
+
+impl Check {
+    fn push(&mut self, pointer: &str, message: &str) {
+        self.errors.push(FieldError {
+            pointer: pointer.to_owned(),
+            message: message.to_owned(),
+        });
+    }
+
+    /// NaN is in no range, so it is refused too.
+    fn range<T: PartialOrd + std::fmt::Display>(
+        &mut self,
+        pointer: &str,
+        value: Option<T>,
+        low: T,
+        high: T,
+    ) {
+        if let Some(value) = value
+            && !(value >= low && value <= high)
+        {
+            self.push(
+                pointer,
+                &format!("is {value}; must be from {low} to {high}"),
+            );
+        }
+    }
+
+    fn length(&mut self, pointer: &str, text: &str, most: usize) {
+        if text.trim().is_empty() {
+            self.push(pointer, "must not be empty");
+        } else if text.chars().count() > most {
+            self.push(pointer, &format!("at most {most} characters"));
+        }
+    }
+}
+
+/// Go's duration syntax as `time.ParseDuration` takes it: an optional sign, then numbers with units.
+fn is_go_duration(text: &str) -> bool {
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if rest.is_empty() {
+        return false;
+    }
+    while !rest.is_empty() {
+        let digits = rest.len()
+            - rest
+                .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
+                .len();
+        if digits == 0 || rest[..digits].parse::<f64>().is_err() {
+            return false;
+        }
+        rest = &rest[digits..];
+        let Some(unit) = ["ns", "us", "µs", "ms", "s", "m", "h"]
+            .iter()
+            .find(|unit| rest.starts_with(**unit))
+        else {
+            return false;
+        };
+        rest = &rest[unit.len()..];
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        max_prompt_bytes: 100,
+        max_models: 3,
+        max_requests: 50,
+        max_timeout: Duration::from_secs(3600),
+    };
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut BenchmarkRequest), pointers: &[&str]) {
+        let mut request = BenchmarkRequest::new("hello", vec!["steady@reference".into()]);
+        change(&mut request);
+        let found: Vec<String> = request
+            .problems(&LIMITS, "ollama")
+            .into_iter()
+            .map(|error| error.pointer)
+            .collect();
+        assert_eq!(found, pointers);
+    }
+
+    #[test]
+    fn a_plain_request_is_fine() {
+        check(|_| {}, &[]);
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        check(|r| r.prompt = Some("  ".into()), &["/prompt"]);
+        check(|r| r.prompt = None, &["/prompt"]);
+        check(|r| r.prompt = Some("x".repeat(101)), &["/prompt"]);
+        check(|r| r.models.clear(), &["/models"]);
+        check(|r| r.models.push("steady@reference".into()), &["/models/1"]);
+        check(
+            |r| r.models = vec!["a".into(), "a@ollama".into()],
+            &["/models/1"],
+        );
+        check(|r| r.repetitions = 0, &["/repetitions"]);
+        check(|r| r.repetitions = 51, &["/repetitions"]);
+        check(
+            |r| r.parameters.temperature = Some(f64::NAN),
+            &["/parameters/temperature"],
+        );
+        check(|r| r.parameters.top_p = Some(1.5), &["/parameters/top_p"]);
+        check(
+            |r| r.parameters.num_predict = Some(0),
+            &["/parameters/num_predict"],
+        );
+        check(|r| r.timeout = Some(-1.0), &["/timeout"]);
+        check(
+            |r| r.keep_alive = Some(KeepAlive::Duration("5".into())),
+            &["/keep_alive"],
+        );
+        check(
+            |r| r.keep_alive = Some(KeepAlive::Duration("1h30m".into())),
+            &[],
+        );
+        check(|r| r.format = Some(serde_json::json!("xml")), &["/format"]);
+        check(|r| r.tags = vec![String::new()], &["/tags/0"]);
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let text = r#"{"prompt":"x","models":["a"],"parameters":{"temprature":1}}"#;
+        let error = serde_json::from_str::<BenchmarkRequest>(text)
+            .err()
+            .map(|e| e.to_string());
+        assert!(error.is_some_and(|e| e.contains("temprature")));
+    }
+}

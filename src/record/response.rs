@@ -1,0 +1,237 @@
+//! A whole run: what was asked, what was found, and what it means.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+
+use super::{BenchmarkRequest, BenchmarkResult, RunId, Samples, SystemInfo};
+
+/// A run, as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct BenchmarkResponse {
+    /// Id of the run, 24 hexadecimal digits.
+    pub id: RunId,
+    /// When the run was asked for, UTC.
+    pub timestamp: DateTime<Utc>,
+    /// How it stands.
+    pub status: Status,
+    /// Why it ended so, where that needs a word.
+    pub status_reason: Option<String>,
+    /// Place in the queue, 1 is next; null where it does not wait.
+    pub queue_position: Option<u32>,
+    /// Requests of the whole run, warm-up included.
+    pub total_requests: u32,
+    /// What was asked.
+    pub request: BenchmarkRequest,
+    /// The machine that measured.
+    pub system_info: SystemInfo,
+    /// One result a finished request, in the order they finished.
+    pub results: Vec<BenchmarkResult>,
+    /// One entry a model, in the order of the request.
+    pub summary: Vec<ModelSummaryStatistics>,
+    /// What the run ran against.
+    pub environment: Environment,
+    /// How far the figures can be trusted.
+    pub validity: Validity,
+    /// When the last request ended, UTC.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Host that executed the run.
+    pub worker: Option<String>,
+    /// What the machine was doing; null in lists and where nothing was sampled.
+    pub samples: Option<Samples>,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum Status {
+    /// Waits for its turn.
+    Queued,
+    /// Goes on now.
+    Running,
+    /// Every request succeeded.
+    Completed,
+    /// Some requests succeeded, some failed.
+    Partial,
+    /// No request succeeded.
+    Failed,
+    /// Stopped by a person; what was measured stays.
+    Cancelled,
+    /// The program ended in the middle; what was measured stays.
+    Interrupted,
+}
+
+impl Status {
+    /// The name as it is stored and served.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// Nothing will change any more.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+impl std::str::FromStr for Status {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [
+            Self::Queued,
+            Self::Running,
+            Self::Completed,
+            Self::Partial,
+            Self::Failed,
+            Self::Cancelled,
+            Self::Interrupted,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or_else(|| format!("`{text}` is no status"))
+    }
+}
+
+/// The measured requests of one model taken together. Warm-up and failed requests are counted
+/// apart and never averaged in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct ModelSummaryStatistics {
+    /// Model name as the backend knows it.
+    pub model: String,
+    /// The backend that served it.
+    pub backend: String,
+    /// Measured requests that succeeded.
+    pub succeeded: u64,
+    /// Measured requests that failed.
+    pub failed: u64,
+    /// Warm-up requests.
+    pub warmups: u64,
+    /// Different answers among the successes, told apart by hash.
+    pub distinct_outputs: u64,
+    /// TTFT, s.
+    pub time_to_first_chunk: Distribution,
+    /// TTFO, s.
+    pub time_to_first_output: Distribution,
+    /// TTST, s.
+    pub time_to_second_chunk: Distribution,
+    /// ICL, s: every gap between content chunks, pooled over requests.
+    pub inter_chunk_latency: Distribution,
+    /// TPOT, s.
+    pub time_per_output_token: Distribution,
+    /// E2E, s.
+    pub request_latency: Distribution,
+    /// Last byte − send, s.
+    pub total_time: Distribution,
+    /// Decode rate by the client's clock, tokens/s.
+    pub output_tokens_per_second: Distribution,
+    /// Decode rate by the server's clock, tokens/s.
+    pub server_output_tokens_per_second: Distribution,
+    /// Prefill rate by the server's clock, tokens/s.
+    pub prompt_tokens_per_second: Distribution,
+    /// Bytes of text a second.
+    pub bytes_per_second: Distribution,
+    /// Loading the model, s.
+    pub load_time: Distribution,
+    /// Output tokens of all successes / (first send → last chunk), tokens/s.
+    pub system_output_tokens_per_second: Option<f64>,
+}
+
+/// A set of measured values. All null where `n` is 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct Distribution {
+    /// How many values.
+    pub n: u64,
+    /// Smallest.
+    pub min: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+    /// Arithmetic mean.
+    pub mean: Option<f64>,
+    /// Middle value.
+    pub median: Option<f64>,
+    /// 90th percentile; null below 64 values.
+    pub p90: Option<f64>,
+    /// 95th percentile; null below 130 values.
+    pub p95: Option<f64>,
+    /// 99th percentile; null below 662 values.
+    pub p99: Option<f64>,
+    /// Why a percentile is null.
+    pub percentile_reason: Option<String>,
+    /// Standard deviation of the sample (n − 1); null below 2 values.
+    pub standard_deviation: Option<f64>,
+    /// Median distance from the median.
+    pub median_absolute_deviation: Option<f64>,
+    /// 95 % bootstrap interval of the median, lower end; null below 5 values.
+    pub median_low: Option<f64>,
+    /// 95 % bootstrap interval of the median, upper end; null below 5 values.
+    pub median_high: Option<f64>,
+}
+
+/// What a run ran against.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct Environment {
+    /// Version of this program.
+    pub benchmarker_version: String,
+    /// One entry a model of the run.
+    pub models: Vec<ModelEnvironment>,
+}
+
+/// What one model of a run ran on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct ModelEnvironment {
+    /// Model name as the backend knows it.
+    pub model: String,
+    /// The backend that served it.
+    pub backend: String,
+    /// Kind of the backend: `ollama`, `openai`, `reference`.
+    pub backend_kind: String,
+    /// Version that the backend states.
+    pub backend_version: Option<String>,
+    /// Digest of the model's manifest.
+    pub digest: Option<String>,
+    /// Quantisation of the weights.
+    pub quantization: Option<String>,
+    /// Parameter count as the backend words it.
+    pub parameter_size: Option<String>,
+    /// Made by this program with scripted timing; not a language model.
+    pub synthetic: bool,
+}
+
+/// How far figures can be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum Grade {
+    /// Nothing speaks against them.
+    Good,
+    /// Read the reasons before quoting them.
+    Fair,
+    /// Do not quote them.
+    Poor,
+    /// Nothing has been measured yet.
+    #[default]
+    Unknown,
+}
+
+/// How far the figures of a run can be trusted, and why.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct Validity {
+    /// The grade.
+    pub grade: Grade,
+    /// What speaks against them, each a sentence.
+    pub reasons: Vec<String>,
+}

@@ -1,0 +1,214 @@
+//! What one request to one model found.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+
+/// One request to one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct BenchmarkResult {
+    /// Model name as the backend knows it.
+    pub model: String,
+    /// The backend that served it.
+    pub backend: String,
+    /// Digest of the model's manifest.
+    pub digest: Option<String>,
+    /// Which repetition of this prompt and model, from 1; warm-up requests count for themselves.
+    pub repetition: u32,
+    /// Sent to warm up: kept, never averaged in.
+    pub warmup: bool,
+    /// Measured while other models of the run were working.
+    pub contended: bool,
+    /// Ended with a `done` chunk and an output that is not empty.
+    pub success: bool,
+    /// Why it failed; null where it did not.
+    pub error: Option<ErrorInfo>,
+    /// When the request was sent, UTC.
+    pub timestamp: DateTime<Utc>,
+    /// The text that was sent.
+    pub prompt: String,
+    /// The answer, as far as it came.
+    pub response: String,
+    /// What the model thought before answering, as far as it came; null where it did not think.
+    pub thinking: Option<String>,
+    /// Why the server stopped: `stop`, `length`, …
+    pub done_reason: Option<String>,
+    /// SHA-256 of the answer's UTF-8, hexadecimal.
+    pub response_sha256: String,
+    /// When things happened.
+    pub timing: Timing,
+    /// How much came, and how fast.
+    pub throughput: Throughput,
+    /// What it did to the machine.
+    pub system_impact: SystemImpact,
+    /// Where the model lay after the request; null where the backend does not tell.
+    pub placement: Option<Placement>,
+    /// What was noticed, in words, such as `durations of the server do not add up`.
+    pub notes: Vec<String>,
+    /// Every chunk; null in lists.
+    pub chunks: Option<Chunks>,
+}
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
+pub struct ErrorInfo {
+    /// The kind of failure.
+    pub code: ErrorCode,
+    /// What happened, and what to do.
+    pub message: String,
+}
+
+/// The kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// No connection to the server.
+    Connect,
+    /// The server answered with an error, before or within the stream.
+    Server,
+    /// The stream ended without saying that it was done.
+    Truncated,
+    /// What came was not the protocol.
+    Protocol,
+    /// No first byte in time.
+    TimeoutFirstByte,
+    /// The stream stalled.
+    TimeoutIdle,
+    /// The request took longer than allowed.
+    TimeoutTotal,
+    /// More came than is allowed: line length or size of the answer.
+    Limit,
+    /// Cancelled by a person or by the end of the program.
+    Cancelled,
+    /// Done, but without a word.
+    EmptyOutput,
+}
+
+/// Which clock stamped the arrivals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum Clock {
+    /// Monotonic clock of this program, read right after each socket read.
+    #[default]
+    User,
+    /// Receive stamps of the kernel.
+    Kernel,
+}
+
+/// When things happened; seconds, null where it did not happen or cannot be known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct Timing {
+    /// TTFT: first chunk with text or thinking − send, s.
+    pub time_to_first_chunk: Option<f64>,
+    /// TTFO: first chunk with answer text − send, s.
+    pub time_to_first_output: Option<f64>,
+    /// TTST: second content chunk − first, s.
+    pub time_to_second_chunk: Option<f64>,
+    /// Last byte of the stream − send, s.
+    pub total_time: Option<f64>,
+    /// E2E: last content chunk − send, s.
+    pub request_latency: Option<f64>,
+    /// TPOT: (last content chunk − first) / (output tokens − 1), s.
+    pub time_per_output_token: Option<f64>,
+    /// Setting up the connection before the send, s; not part of any other figure.
+    pub connect_time: Option<f64>,
+    /// Send, in seconds since the run began: the place on the time axis of the samples.
+    pub send_offset: Option<f64>,
+    /// Loading the model, as the server tells, s.
+    pub load_time: Option<f64>,
+    /// The server's own durations.
+    pub server: Option<ServerTiming>,
+    /// The parts of TTFT in order; they add up to it.
+    pub waterfall: Vec<WaterfallPart>,
+    /// Which clock stamped the arrivals.
+    pub clock: Clock,
+}
+
+/// The server's own durations, s.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct ServerTiming {
+    /// Entry of the request to its last output, s.
+    pub total_duration: Option<f64>,
+    /// Entry of the request to a ready model, s.
+    pub load_duration: Option<f64>,
+    /// Evaluating the uncached part of the prompt, s.
+    pub prompt_eval_duration: Option<f64>,
+    /// Writing the output, from about the first token, s.
+    pub eval_duration: Option<f64>,
+}
+
+/// A part of the time to the first chunk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct WaterfallPart {
+    /// What happened, such as `model load`.
+    pub name: String,
+    /// How long, s.
+    pub duration: f64,
+}
+
+/// How much came, and how fast.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct Throughput {
+    /// Chunks that carry text or thinking.
+    pub total_chunks: u64,
+    /// UTF-8 bytes of text and thinking.
+    pub total_bytes: u64,
+    /// Bytes a chunk: `total_bytes` / `total_chunks`.
+    pub average_chunk_size: Option<f64>,
+    /// `total_bytes` / `total_time`.
+    pub bytes_per_second: Option<f64>,
+    /// Tokens of the prompt, as the server counts.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the prompt that came from the server's cache.
+    pub cached_prompt_tokens: Option<u64>,
+    /// Tokens of the output, thinking included, as the server counts.
+    pub output_tokens: Option<u64>,
+    /// Decode rate by the client's clock: 1 / TPOT.
+    pub output_tokens_per_second: Option<f64>,
+    /// Decode rate by the server's clock: output tokens / `eval_duration`.
+    pub server_output_tokens_per_second: Option<f64>,
+    /// Prefill rate by the client's clock: prompt tokens / TTFT; transport and queue are in it.
+    pub client_prompt_tokens_per_second: Option<f64>,
+    /// Prefill rate by the server's clock: uncached prompt tokens / `prompt_eval_duration`.
+    pub prompt_tokens_per_second: Option<f64>,
+    /// Why the prefill rate by the server's clock is null.
+    pub prompt_rate_reason: Option<String>,
+}
+
+/// What a request did to the machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct SystemImpact {
+    /// For each logical core: usage during the request − usage in the baseline window,
+    /// percentage points; empty where there are no samples.
+    pub cpu_delta: Vec<f64>,
+    /// Memory in use at the end − at the start, percentage points of all memory.
+    pub memory_delta: Option<f64>,
+}
+
+/// Where a model lay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct Placement {
+    /// Memory of the loaded model, bytes.
+    pub size_bytes: u64,
+    /// Of it in the memory of GPUs, bytes.
+    pub size_vram_bytes: u64,
+    /// Share on the CPU, percent.
+    pub cpu_percent: Option<f64>,
+    /// Context that the model was loaded with, tokens.
+    pub context_length: Option<u64>,
+}
+
+/// Every content chunk of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+pub struct Chunks {
+    /// Arrival, seconds from send.
+    pub offsets: Vec<f64>,
+    /// UTF-8 bytes of text and thinking.
+    pub sizes: Vec<u32>,
+}
