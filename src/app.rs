@@ -1,15 +1,38 @@
 //! The ways through the house as straight functions; what `api`, `web` and `cli` call.
 
+mod execution;
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use chrono::Utc;
 use futures_util::Stream;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
-use crate::backend::BackendError;
+use self::execution::{Execution, conclude};
+use crate::backend::stream::Bounds;
+use crate::backend::transport::{Deadlines, Transport};
+use crate::backend::{self, Backend, BackendError};
 use crate::config::Config;
+use crate::machine::{self, Watch};
+use crate::measure;
+use crate::reference;
+use crate::run::engine::{Engine, Job};
+use crate::run::events::{self, EventLogs};
+use crate::run::plan::Plan;
+use crate::run::queue::{Queue, QueueFull};
+use crate::store::{Store, StoreError};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryPage,
-    HistoryQuery, ModelDetails, ModelSummary, NewPrompt, RunEvent, RunId, SavedPrompt, SystemNow,
+    BackendState, BenchmarkRequest, BenchmarkResponse, Comparison, Environment, EventId, FieldError, HistoryPage,
+    HistoryQuery, ModelDetails, ModelEnvironment, ModelName, ModelSummary, NewPrompt, RunEvent, RunId, SavedPrompt, Status, SystemNow, Validity,
 };
 
 /// Events of a run with their ids, from where the caller asked until the run ends.
@@ -61,6 +84,9 @@ pub enum AppError {
     /// A model server does not work.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The program could not be set up.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
     /// Too many runs wait.
     #[error("{waiting} runs wait already; try again later")]
     QueueFull {
@@ -86,89 +112,429 @@ fn near_names(near: &[String]) -> String {
     }
 }
 
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::BadCursor => Self::Invalid(vec![FieldError {
+                pointer: "/cursor".into(),
+                message: "is no cursor of this view; leave it out to begin again".into(),
+            }]),
+            other => Self::Storage(other.to_string()),
+        }
+    }
+}
+
+impl From<QueueFull> for AppError {
+    fn from(full: QueueFull) -> Self {
+        Self::QueueFull { waiting: full.held }
+    }
+}
+
+/// How long a backend may take to say that it is there, when a page asks.
+const STATE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long runs may take to store what they measured when the program ends.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// The running program. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// Every setting.
     pub config: Arc<Config>,
+    inner: Arc<Inner>,
 }
 
-#[allow(clippy::unused_async, clippy::unimplemented, unused_variables)]
+struct Inner {
+    store: Store,
+    engine: Arc<Engine>,
+    queue: Queue,
+    logs: EventLogs,
+    active: Mutex<HashMap<RunId, Active>>,
+    runs: TaskTracker,
+    stopping: CancellationToken,
+    watch: Mutex<Watch>,
+    /// Runs as long as the program does.
+    _reference: reference::Server,
+}
+
+/// A run that waits or goes on.
+#[derive(Clone)]
+struct Active {
+    cancel: CancellationToken,
+    ended: watch::Receiver<bool>,
+}
+
 impl App {
-    /// Opens the database, starts the reference server and marks what an earlier process left running as interrupted.
+    /// Opens the database, starts the reference server and marks what an earlier process left
+    /// running as interrupted.
     pub async fn open(config: Config) -> Result<Self, AppError> {
-        unimplemented!()
+        let store = Store::open(&config.database_url()).await?;
+        for id in store.interrupt_unfinished().await? {
+            if let Some(mut run) = store.run(&id).await? {
+                conclude(&mut run);
+                store.update_run(&run).await?;
+                tracing::warn!(%id, "the run was interrupted by the end of an earlier process");
+            }
+        }
+        let reference = reference::Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let backends = backend::configured(&config, &format!("http://{}", reference.addr()))?;
+        let engine = Engine {
+            transport: Transport::start()?,
+            backends,
+            bounds: bounds(&config),
+            sampling: config.sampling.clone(),
+        };
+        let inner = Inner {
+            store,
+            engine: Arc::new(engine),
+            queue: Queue::new(config.limits.max_queued_runs),
+            logs: EventLogs::default(),
+            active: Mutex::default(),
+            runs: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            watch: Mutex::default(),
+            _reference: reference,
+        };
+        Ok(Self { config: Arc::new(config), inner: Arc::new(inner) })
     }
+
     /// Checks a request, stores it as queued and sets it going. Answers at once.
     pub async fn start(&self, request: BenchmarkRequest) -> Result<BenchmarkResponse, AppError> {
-        unimplemented!()
+        if self.inner.stopping.is_cancelled() {
+            return Err(AppError::Stopping);
+        }
+        let problems = request.problems(&self.config.request_limits(), &self.config.default_backend);
+        if !problems.is_empty() {
+            return Err(AppError::Invalid(problems));
+        }
+        let environment = self.check_models(&request).await?;
+        let models: Vec<ModelName> = environment
+            .models
+            .iter()
+            .map(|model| ModelName { name: model.model.clone(), backend: model.backend.clone() })
+            .collect();
+        let backends: BTreeSet<String> = models.iter().map(|model| model.backend.clone()).collect();
+        let plan = Plan::new(&request, models);
+        let now = Utc::now();
+        let id = RunId::new(now);
+        let ticket = self.inner.queue.enter(id.clone(), backends)?;
+        let run = BenchmarkResponse {
+            id: id.clone(),
+            timestamp: now,
+            status: Status::Queued,
+            status_reason: None,
+            queue_position: ticket.position(),
+            total_requests: plan.total(),
+            request,
+            system_info: machine::system_info(),
+            results: Vec::new(),
+            summary: Vec::new(),
+            environment,
+            validity: Validity::default(),
+            finished_at: None,
+            worker: machine::hostname(),
+            samples: None,
+        };
+        self.inner.store.create_run(&run).await?;
+        let cancel = self.inner.stopping.child_token();
+        let (ended, watcher) = watch::channel(false);
+        self.active().insert(id.clone(), Active { cancel: cancel.clone(), ended: watcher });
+        let execution = Execution {
+            app: self.clone(),
+            job: Arc::new(Job {
+                digests: run.environment.models.iter().map(|it| it.digest.clone()).collect(),
+                request: run.request.clone(),
+                plan,
+                log: self.inner.logs.open(&id),
+                cancel,
+            }),
+            run: run.clone(),
+        };
+        let span = tracing::info_span!("run", %id);
+        self.inner.runs.spawn(execution.carry_out(ticket, ended).instrument(span));
+        Ok(run)
     }
+
+    /// Asks each backend of the request for its models and finds those that were named.
+    async fn check_models(&self, request: &BenchmarkRequest) -> Result<Environment, AppError> {
+        let mut environment = Environment {
+            benchmarker_version: env!("CARGO_PKG_VERSION").into(),
+            models: Vec::new(),
+        };
+        let mut known: HashMap<String, (Vec<ModelSummary>, Option<String>)> = HashMap::new();
+        for text in &request.models {
+            let name = self.model_name(text)?;
+            let backend = self.backend(&name.backend)?;
+            let refusals = backend.refusals(request);
+            if !refusals.is_empty() {
+                return Err(AppError::Invalid(refusals));
+            }
+            if !known.contains_key(&name.backend) {
+                let (models, version) = tokio::join!(backend.models(), backend.version());
+                known.insert(name.backend.clone(), (models?, version.ok().flatten()));
+            }
+            let Some((models, version)) = known.get(&name.backend) else { continue };
+            let summary = find_model(backend.as_ref(), &name, models).await?;
+            if environment.models.iter().any(|it| it.model == summary.name && it.backend == name.backend) {
+                return Err(AppError::Invalid(vec![FieldError {
+                    pointer: "/models".into(),
+                    message: format!("`{name}` is named twice"),
+                }]));
+            }
+            environment.models.push(ModelEnvironment {
+                model: summary.name,
+                backend: name.backend,
+                backend_kind: backend.kind().into(),
+                backend_version: version.clone(),
+                digest: summary.digest,
+                quantization: summary.quantization,
+                parameter_size: summary.parameter_size,
+                synthetic: summary.synthetic,
+            });
+        }
+        Ok(environment)
+    }
+
+    fn model_name(&self, text: &str) -> Result<ModelName, AppError> {
+        ModelName::parse(text, &self.config.default_backend).map_err(|error| {
+            AppError::Invalid(vec![FieldError { pointer: "/models".into(), message: error.to_string() }])
+        })
+    }
+
+    fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, AppError> {
+        let backends = &self.inner.engine.backends;
+        backends.get(name).cloned().ok_or_else(|| AppError::UnknownBackend {
+            backend: name.to_owned(),
+            known: backends.keys().cloned().collect(),
+        })
+    }
+
     /// Waits for the end of a run and gives its whole record.
     pub async fn finished(&self, id: &RunId) -> Result<BenchmarkResponse, AppError> {
-        unimplemented!()
+        let active = self.active().get(id).cloned();
+        if let Some(mut active) = active {
+            // The sender is dropped only after it told the end.
+            let _ = active.ended.wait_for(|ended| *ended).await;
+        }
+        self.record(id).await
     }
+
     /// One record with every chunk and sample, as it stands.
     pub async fn record(&self, id: &RunId) -> Result<BenchmarkResponse, AppError> {
-        unimplemented!()
+        let run = self.inner.store.run(id).await?;
+        run.ok_or_else(|| AppError::UnknownId { what: "benchmark", id: id.to_string() })
     }
+
     /// A page of history.
     pub async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, AppError> {
-        unimplemented!()
+        Ok(self.inner.store.history(query).await?)
     }
+
     /// Deletes a finished run; one that goes on is a conflict.
     pub async fn delete(&self, id: &RunId) -> Result<(), AppError> {
-        unimplemented!()
+        if self.active().contains_key(id) {
+            let message = "the benchmark has not ended; cancel it first".to_owned();
+            return Err(AppError::Conflict(message));
+        }
+        if self.inner.store.delete_run(id).await? {
+            Ok(())
+        } else {
+            Err(AppError::UnknownId { what: "benchmark", id: id.to_string() })
+        }
     }
+
     /// Stops a run; what was measured stays. Answers with the record once it has stopped.
+    /// A run that has ended already stays as it is.
     pub async fn cancel(&self, id: &RunId) -> Result<BenchmarkResponse, AppError> {
-        unimplemented!()
+        if let Some(active) = self.active().get(id) {
+            active.cancel.cancel();
+        }
+        self.finished(id).await
     }
+
     /// The same request again.
     pub async fn rerun(&self, id: &RunId) -> Result<BenchmarkResponse, AppError> {
-        unimplemented!()
+        let run = self.record(id).await?;
+        self.start(run.request).await
     }
+
     /// Events of a run after `after`, from the start where that is `None`; also of finished runs.
-    pub async fn events(
-        &self,
-        id: &RunId,
-        after: Option<EventId>,
-    ) -> Result<EventStream, AppError> {
-        unimplemented!()
+    pub async fn events(&self, id: &RunId, after: Option<EventId>) -> Result<EventStream, AppError> {
+        if let Some(log) = self.inner.logs.get(id) {
+            return Ok(Box::pin(log.follow(after)));
+        }
+        let mut events = events::recorded(&self.record(id).await?);
+        events.retain(|(id, _)| Some(*id) > after);
+        Ok(Box::pin(futures_util::stream::iter(events)))
     }
+
     /// Models of all backends.
     pub async fn models(&self) -> Vec<BackendModels> {
-        unimplemented!()
+        join_all(self.inner.engine.backends.values().map(|backend| async {
+            BackendModels { backend: backend.name().to_owned(), models: backend.models().await }
+        }))
+        .await
     }
+
     /// Details of one model, `NAME` or `NAME@BACKEND`.
     pub async fn model(&self, name: &str) -> Result<ModelDetails, AppError> {
-        unimplemented!()
+        let name = self.model_name(name)?;
+        let backend = self.backend(&name.backend)?;
+        match backend.details(&name.name).await {
+            Err(BackendError::Refused { status: 404, .. }) => {
+                let models = backend.models().await.unwrap_or_default();
+                Err(unknown_model(&name, &models))
+            }
+            other => Ok(other?),
+        }
     }
+
     /// Two or more runs compared; within one run, its models.
     pub async fn compare(&self, ids: &[RunId]) -> Result<Comparison, AppError> {
-        unimplemented!()
+        let mut runs = Vec::new();
+        for id in ids {
+            runs.push(self.record(id).await?);
+        }
+        let sets: usize = runs.iter().map(|run| run.environment.models.len().max(1)).sum();
+        if sets < 2 {
+            return Err(AppError::Invalid(vec![FieldError {
+                pointer: "/ids".into(),
+                message: "a comparison needs two runs, or one run of two models".into(),
+            }]));
+        }
+        // The bootstrap takes a while on many results; other requests go on meanwhile.
+        tokio::task::spawn_blocking(move || measure::compare_runs(&runs))
+            .await
+            .map_err(|error| AppError::Conflict(format!("the comparison failed: {error}")))
     }
+
     /// Saved prompts, newest first.
     pub async fn prompts(&self) -> Result<Vec<SavedPrompt>, AppError> {
-        unimplemented!()
+        Ok(self.inner.store.prompts().await?)
     }
+
     /// Saves a prompt.
     pub async fn save_prompt(&self, prompt: NewPrompt) -> Result<SavedPrompt, AppError> {
-        unimplemented!()
+        let problems = prompt.problems(&self.config.request_limits());
+        if !problems.is_empty() {
+            return Err(AppError::Invalid(problems));
+        }
+        let now = Utc::now();
+        let NewPrompt { name, text } = prompt;
+        let saved = SavedPrompt { id: RunId::new(now), name, text, created_at: now };
+        self.inner.store.save_prompt(&saved).await?;
+        Ok(saved)
     }
+
     /// Deletes a saved prompt.
     pub async fn delete_prompt(&self, id: &RunId) -> Result<(), AppError> {
-        unimplemented!()
+        if self.inner.store.delete_prompt(id).await? {
+            Ok(())
+        } else {
+            Err(AppError::UnknownId { what: "prompt", id: id.to_string() })
+        }
     }
+
     /// This machine and the backends, now.
     pub async fn system(&self) -> SystemNow {
-        unimplemented!()
+        let states = join_all(self.inner.engine.backends.values().map(|it| state(it.as_ref())));
+        let backends = states.await;
+        let sample = self.inner.watch.lock().unwrap_or_else(PoisonError::into_inner).look();
+        let load = self.inner.queue.load();
+        SystemNow {
+            system_info: machine::system_info(),
+            sample,
+            backends,
+            database: self.inner.store.kind().to_owned(),
+            running: u32::try_from(load.running).unwrap_or(u32::MAX),
+            queued: u32::try_from(load.waiting).unwrap_or(u32::MAX),
+        }
     }
+
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), AppError> {
-        unimplemented!()
+        Ok(self.inner.store.ready().await?)
     }
+
+    /// Cancelled as soon as the program is about to end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.inner.stopping.clone()
+    }
+
     /// Cancels what runs, waits until it is stored, closes the database.
     pub async fn shutdown(&self) {
-        unimplemented!()
+        self.inner.stopping.cancel();
+        self.inner.runs.close();
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.inner.runs.wait()).await.is_err() {
+            tracing::error!("some runs could not be stored in time; they will be marked at the next start");
+        }
+        self.inner.store.close().await;
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<RunId, Active>> {
+        self.inner.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let seconds = Duration::from_secs_f64;
+    Bounds {
+        deadlines: Deadlines {
+            connect: seconds(config.timeouts.connect),
+            first_byte: seconds(config.timeouts.first_byte),
+            idle: seconds(config.timeouts.idle),
+            total: seconds(config.timeouts.request),
+        },
+        max_line_bytes: config.limits.max_line_bytes,
+        max_response_bytes: config.limits.max_response_bytes,
+    }
+}
+
+/// The listed model that was meant. The reference server also knows models that it does not list.
+async fn find_model(
+    backend: &dyn Backend,
+    name: &ModelName,
+    models: &[ModelSummary],
+) -> Result<ModelSummary, AppError> {
+    let latest = format!("{}:latest", name.name);
+    let found = models.iter().find(|it| it.name == name.name || it.name == latest);
+    if let Some(summary) = found {
+        return Ok(summary.clone());
+    }
+    if backend.kind() == "reference"
+        && let Ok(details) = backend.details(&name.name).await
+    {
+        return Ok(details.summary);
+    }
+    Err(unknown_model(name, models))
+}
+
+fn unknown_model(name: &ModelName, models: &[ModelSummary]) -> AppError {
+    let mut near: Vec<(f64, &str)> = models
+        .iter()
+        .map(|model| (strsim::jaro_winkler(&model.name, &name.name), model.name.as_str()))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    AppError::UnknownModel {
+        model: name.name.clone(),
+        backend: name.backend.clone(),
+        near: near.into_iter().take(3).map(|(_, name)| name.to_owned()).collect(),
+    }
+}
+
+async fn state(backend: &dyn Backend) -> BackendState {
+    let answer = tokio::time::timeout(STATE_TIMEOUT, backend.version()).await;
+    let (version, error) = match answer {
+        Ok(Ok(version)) => (version, None),
+        Ok(Err(error)) => (None, Some(error.to_string())),
+        Err(_) => (None, Some(format!("no answer within {STATE_TIMEOUT:?}"))),
+    };
+    BackendState {
+        name: backend.name().to_owned(),
+        kind: backend.kind().to_owned(),
+        url: backend.url(),
+        reachable: error.is_none(),
+        version,
+        error,
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
-use super::RunId;
+use super::{FieldError, Limits, RunId};
 
 /// A prompt to save.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
@@ -27,4 +27,22 @@ pub struct SavedPrompt {
     pub text: String,
     /// When it was saved, UTC.
     pub created_at: DateTime<Utc>,
+}
+
+impl NewPrompt {
+    /// Everything that is wrong with it; empty where it is fine.
+    pub fn problems(&self, limits: &Limits) -> Vec<FieldError> {
+        let error =
+            |pointer: &str, message: String| FieldError { pointer: pointer.to_owned(), message };
+        let mut errors = Vec::new();
+        if self.name.trim().is_empty() || self.name.chars().count() > 120 {
+            errors.push(error("/name", "must have 1 to 120 characters".into()));
+        }
+        if self.text.trim().is_empty() {
+            errors.push(error("/text", "must not be empty".into()));
+        } else if self.text.len() > limits.max_prompt_bytes {
+            errors.push(error("/text", format!("at most {} bytes", limits.max_prompt_bytes)));
+        }
+        errors
+    }
 }

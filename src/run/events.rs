@@ -10,7 +10,41 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::Stream;
 use tokio::sync::watch;
 
-use crate::record::{EventId, RunEvent, RunId};
+use crate::record::{
+    BenchmarkResponse, BenchmarkResult, EventId, RequestFinished, RunEvent, RunFinished, RunId, RunStarted,
+};
+
+/// The events of a run that has ended, as its record tells them. Their ids go on where those of
+/// the living log were, so that a client that saw half of it can ask for the rest.
+pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
+    let total = run.total_requests;
+    let mut events: Vec<(EventId, RunEvent)> =
+        vec![(EventId { finished: 0, step: 1 }, RunEvent::RunStarted(RunStarted { total_requests: total }))];
+    let mut finished = 0;
+    for result in &run.results {
+        finished += 1;
+        let model = run
+            .environment
+            .models
+            .iter()
+            .position(|model| model.model == result.model && model.backend == result.backend);
+        let event = RunEvent::RequestFinished(RequestFinished {
+            model_index: model.and_then(|index| u32::try_from(index).ok()).unwrap_or_default(),
+            finished,
+            total,
+            result: BenchmarkResult { chunks: None, ..result.clone() },
+        });
+        events.push((EventId { finished, step: 0 }, event));
+    }
+    let end = RunEvent::RunFinished(RunFinished {
+        id: run.id.clone(),
+        status: run.status,
+        status_reason: run.status_reason.clone(),
+        summary: run.summary.clone(),
+    });
+    events.push((EventId { finished, step: u32::MAX }, end));
+    events.into_iter().map(|(id, event)| (id, Arc::new(event))).collect()
+}
 
 /// Events of text and samples that a log keeps; the oldest go first, since the record has them.
 const MAX_PASSING_EVENTS: usize = 20_000;
@@ -68,6 +102,8 @@ impl EventLog {
         let mut kept = self.lock();
         let id = match event {
             RunEvent::RequestFinished(_) => EventId { finished: kept.last.finished + 1, step: 0 },
+            // The last one, however many come before it: also where it is read from the record.
+            RunEvent::RunFinished(_) => EventId { finished: kept.last.finished, step: u32::MAX },
             _ => EventId { finished: kept.last.finished, step: kept.last.step + 1 },
         };
         kept.last = id;
@@ -135,7 +171,7 @@ mod tests {
     use futures_util::StreamExt;
 
     use super::*;
-    use crate::record::{Queued, RunFinished, RunStarted, Status};
+    use crate::record::{Queued, Status};
 
     fn finished() -> RunEvent {
         RunEvent::RunFinished(RunFinished {

@@ -1,0 +1,348 @@
+//! Run benchmarks and read what they found.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::{Stream, StreamExt};
+use poem::web::Data;
+use poem::web::sse::Event;
+use poem_openapi::param::{Header, Path, Query};
+use poem_openapi::payload::EventStream;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::Part;
+use super::payload::{Answer, Body};
+use super::problem::{Failure, Problem};
+use super::prompts::Deleted;
+use crate::app::App;
+use crate::record::{
+    BenchmarkRequest, BenchmarkResponse, Comparison, ErrorCode, EventId, FieldError, HistoryQuery,
+    HistorySort, Order, RunEvent, RunId, Status,
+};
+
+/// Proxies close a silent connection after about half a minute.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The routes.
+pub struct Benchmarks;
+
+/// A run was accepted.
+#[derive(ApiResponse)]
+enum Accepted {
+    /// The run as it stands.
+    #[oai(status = 202)]
+    Run(
+        Answer<BenchmarkResponse>,
+        /// Where the record is.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+/// A page of history.
+#[derive(ApiResponse)]
+enum HistoryAnswer {
+    /// The runs, newest first unless sorted otherwise, without chunks and samples.
+    #[oai(status = 200)]
+    Page(
+        Answer<Vec<BenchmarkResponse>>,
+        /// The next page, `<…>; rel="next"`; absent on the last.
+        #[oai(header = "Link")]
+        Option<String>,
+    ),
+}
+
+type Events = EventStream<Pin<Box<dyn Stream<Item = RunEvent> + Send>>>;
+
+/// Reads an id of a path.
+pub fn parse_id(text: &str) -> Result<RunId, Problem> {
+    text.parse().map_err(|error: crate::record::InvalidId| {
+        Problem::invalid(vec![FieldError { pointer: "/id".into(), message: error.to_string() }])
+    })
+}
+
+fn accepted(run: BenchmarkResponse) -> Accepted {
+    let location = format!("/api/benchmarks/history/{}", run.id);
+    Accepted::Run(Answer(run), location)
+}
+
+/// A run in which nothing succeeded is an error to whoever waited for it.
+fn outcome(run: BenchmarkResponse) -> Result<Answer<BenchmarkResponse>, Problem> {
+    if run.status != Status::Failed {
+        return Ok(Answer(run));
+    }
+    let error = run.results.iter().find_map(|result| result.error.as_ref());
+    let timed_out = error.is_none_or(|error| {
+        matches!(
+            error.code,
+            ErrorCode::TimeoutFirstByte | ErrorCode::TimeoutIdle | ErrorCode::TimeoutTotal
+        )
+    });
+    let why = error
+        .map(|error| error.message.clone())
+        .or(run.status_reason)
+        .unwrap_or_else(|| "no request ended".into());
+    let problem = Problem::new(if timed_out { 504 } else { 502 }, format!("no request succeeded: {why}"));
+    Err(Problem { benchmark_id: Some(run.id), ..problem })
+}
+
+/// Cancels a run whose caller went away before its end.
+struct CancelOnDrop {
+    app: App,
+    id: Option<RunId>,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            let app = self.app.clone();
+            tokio::spawn(async move { app.cancel(&id).await.map(|_| ()) });
+        }
+    }
+}
+
+#[OpenApi]
+impl Benchmarks {
+    /// Run a benchmark and wait for its end
+    ///
+    /// Answers with the whole record, every chunk included. Where no request succeeded the answer
+    /// is 502 or 504 with `benchmark_id`; the record is stored all the same. A caller that goes
+    /// away cancels the run; use `start` for one that goes on by itself.
+    #[oai(
+        path = "/api/benchmarks/run",
+        method = "post",
+        tag = "Part::Benchmarks",
+        operation_id = "runBenchmark"
+    )]
+    async fn run(
+        &self,
+        app: Data<&App>,
+        request: Body<BenchmarkRequest>,
+    ) -> Result<Answer<BenchmarkResponse>, Failure> {
+        let run = app.start(request.0).await?;
+        let mut guard = CancelOnDrop { app: app.clone(), id: Some(run.id.clone()) };
+        let run = app.finished(&run.id).await;
+        guard.id = None;
+        Ok(outcome(run?)?)
+    }
+
+    /// Start a benchmark
+    ///
+    /// Answers at once; follow it by its events or its record.
+    #[oai(
+        path = "/api/benchmarks/start",
+        method = "post",
+        tag = "Part::Benchmarks",
+        operation_id = "startBenchmark"
+    )]
+    async fn start(
+        &self,
+        app: Data<&App>,
+        request: Body<BenchmarkRequest>,
+    ) -> Result<Accepted, Failure> {
+        Ok(accepted(app.start(request.0).await?))
+    }
+
+    /// List stored benchmarks
+    #[oai(
+        path = "/api/benchmarks/history",
+        method = "get",
+        tag = "Part::Benchmarks",
+        operation_id = "listBenchmarks"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a query parameter of the route")]
+    async fn history(
+        &self,
+        app: Data<&App>,
+        request: &poem::Request,
+        /// Runs a page, 1 to 500; 50 where absent.
+        limit: Query<Option<u32>>,
+        /// Where the page before ended; take it from its `Link` header.
+        cursor: Query<Option<String>>,
+        /// Only runs with this model, `NAME` or `NAME@BACKEND`.
+        model: Query<Option<String>>,
+        /// Only runs on this backend.
+        backend: Query<Option<String>>,
+        /// Only runs that stand so.
+        status: Query<Option<Status>>,
+        /// Only runs at or after this time, RFC 3339.
+        from: Query<Option<DateTime<Utc>>>,
+        /// Only runs before this time, RFC 3339.
+        to: Query<Option<DateTime<Utc>>>,
+        /// Only runs whose name, prompt or models hold this text.
+        q: Query<Option<String>>,
+        /// Only runs with this tag.
+        tag: Query<Option<String>>,
+        /// What to sort by; `timestamp` where absent.
+        sort: Query<Option<HistorySort>>,
+        /// In which direction; `desc` where absent.
+        order: Query<Option<Order>>,
+    ) -> Result<HistoryAnswer, Failure> {
+        if limit.0.is_some_and(|limit| !(1..=500).contains(&limit)) {
+            let message = "must be from 1 to 500".into();
+            return Err(Problem::invalid(vec![FieldError { pointer: "/limit".into(), message }]).into());
+        }
+        let query = HistoryQuery {
+            limit: limit.0.unwrap_or_default(),
+            cursor: cursor.0,
+            model: model.0,
+            backend: backend.0,
+            status: status.0,
+            from: from.0,
+            to: to.0,
+            q: q.0,
+            tag: tag.0,
+            sort: sort.0.unwrap_or_default(),
+            order: order.0.unwrap_or_default(),
+        };
+        let page = app.history(&query).await?;
+        let link = page.next.map(|cursor| next_link(request.uri().query(), &cursor));
+        Ok(HistoryAnswer::Page(Answer(page.runs), link))
+    }
+
+    /// Show one benchmark with every chunk and sample
+    #[oai(
+        path = "/api/benchmarks/history/:id",
+        method = "get",
+        tag = "Part::Benchmarks",
+        operation_id = "getBenchmark"
+    )]
+    async fn record(
+        &self,
+        app: Data<&App>,
+        /// Id of the run, 24 hexadecimal digits.
+        id: Path<String>,
+    ) -> Result<Answer<BenchmarkResponse>, Failure> {
+        Ok(Answer(app.record(&parse_id(&id)?).await?))
+    }
+
+    /// Delete a benchmark that has ended
+    #[oai(
+        path = "/api/benchmarks/history/:id",
+        method = "delete",
+        tag = "Part::Benchmarks",
+        operation_id = "deleteBenchmark"
+    )]
+    async fn delete(
+        &self,
+        app: Data<&App>,
+        /// Id of the run, 24 hexadecimal digits.
+        id: Path<String>,
+    ) -> Result<Deleted, Failure> {
+        app.delete(&parse_id(&id)?).await?;
+        Ok(Deleted::Gone)
+    }
+
+    /// Follow a benchmark
+    ///
+    /// Server-sent events, from the start or after `Last-Event-ID`; also of runs that have ended.
+    /// The event's type is the `type` of its data. The stream ends after `run_finished`.
+    #[oai(
+        path = "/api/benchmarks/:id/events",
+        method = "get",
+        tag = "Part::Benchmarks",
+        operation_id = "followBenchmark"
+    )]
+    async fn events(
+        &self,
+        app: Data<&App>,
+        /// Id of the run, 24 hexadecimal digits.
+        id: Path<String>,
+        /// Id of the last event that was seen.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header<Option<String>>,
+    ) -> Result<Events, Failure> {
+        let after: Option<EventId> = match last_event_id.0.as_deref().map(str::parse).transpose() {
+            Ok(after) => after,
+            Err(_) => {
+                return Err(Problem::invalid(vec![FieldError {
+                    pointer: "/Last-Event-ID".into(),
+                    message: "is no id of an event, such as `3.14`".into(),
+                }])
+                .into());
+            }
+        };
+        let events = app.events(&parse_id(&id)?, after).await?;
+        // The framework's writer takes the item; its id travels beside it.
+        let ids = Arc::new(std::sync::Mutex::new(EventId::default()));
+        let next = Arc::clone(&ids);
+        let events: Pin<Box<dyn Stream<Item = RunEvent> + Send>> =
+            Box::pin(events.take_until(app.stopping().cancelled_owned()).map(move |(id, event)| {
+                *next.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = id;
+                RunEvent::clone(&event)
+            }));
+        Ok(EventStream::new(events).keep_alive(KEEP_ALIVE).to_event(move |event| {
+            let id = *ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            Event::message(serde_json::to_string(&event).unwrap_or_default())
+                .event_type(event.name())
+                .id(id.to_string())
+        }))
+    }
+
+    /// Cancel a benchmark
+    ///
+    /// Stops the generation upstream; what was measured stays. A run that has ended stays as it is.
+    #[oai(
+        path = "/api/benchmarks/:id/cancel",
+        method = "post",
+        tag = "Part::Benchmarks",
+        operation_id = "cancelBenchmark"
+    )]
+    async fn cancel(
+        &self,
+        app: Data<&App>,
+        /// Id of the run, 24 hexadecimal digits.
+        id: Path<String>,
+    ) -> Result<Answer<BenchmarkResponse>, Failure> {
+        Ok(Answer(app.cancel(&parse_id(&id)?).await?))
+    }
+
+    /// Start the same benchmark again
+    #[oai(
+        path = "/api/benchmarks/:id/rerun",
+        method = "post",
+        tag = "Part::Benchmarks",
+        operation_id = "rerunBenchmark"
+    )]
+    async fn rerun(
+        &self,
+        app: Data<&App>,
+        /// Id of the run, 24 hexadecimal digits.
+        id: Path<String>,
+    ) -> Result<Accepted, Failure> {
+        Ok(accepted(app.rerun(&parse_id(&id)?).await?))
+    }
+
+    /// Compare benchmarks
+    ///
+    /// The first is the baseline. One run of several models is compared by its models.
+    #[oai(
+        path = "/api/benchmarks/compare",
+        method = "get",
+        tag = "Part::Benchmarks",
+        operation_id = "compareBenchmarks"
+    )]
+    async fn compare(
+        &self,
+        app: Data<&App>,
+        /// Ids of the runs, parted by commas.
+        ids: Query<String>,
+    ) -> Result<Answer<Comparison>, Failure> {
+        let ids: Result<Vec<RunId>, Problem> =
+            ids.split(',').map(str::trim).filter(|id| !id.is_empty()).map(parse_id).collect();
+        Ok(Answer(app.compare(&ids?).await?))
+    }
+}
+
+/// The query of the page that was asked for, with the next cursor.
+fn next_link(query: Option<&str>, cursor: &str) -> String {
+    let kept = query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|part| !part.is_empty() && !part.starts_with("cursor="));
+    let next = format!("cursor={cursor}");
+    let parts: Vec<&str> = kept.chain([next.as_str()]).collect();
+    format!("</api/benchmarks/history?{}>; rel=\"next\"", parts.join("&"))
+}

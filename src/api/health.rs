@@ -1,0 +1,42 @@
+//! Whether the program works.
+
+use poem::web::Data;
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
+
+use super::Part;
+use super::payload::Answer;
+use super::problem::Failure;
+use crate::app::App;
+
+/// The routes.
+pub struct Health;
+
+/// How the program is.
+#[derive(Serialize, Object)]
+pub struct State {
+    /// `ok`.
+    status: String,
+    /// Version of the program.
+    version: String,
+}
+
+fn fine() -> Answer<State> {
+    Answer(State { status: "ok".into(), version: env!("CARGO_PKG_VERSION").into() })
+}
+
+#[OpenApi]
+impl Health {
+    /// Is the program alive?
+    #[oai(path = "/healthz", method = "get", tag = "Part::Health", operation_id = "getHealth")]
+    async fn alive(&self) -> Result<Answer<State>, Failure> {
+        Ok(fine())
+    }
+
+    /// Can it do its work: is the storage reachable?
+    #[oai(path = "/readyz", method = "get", tag = "Part::Health", operation_id = "getReadiness")]
+    async fn ready(&self, app: Data<&App>) -> Result<Answer<State>, Failure> {
+        app.ready().await?;
+        Ok(fine())
+    }
+}

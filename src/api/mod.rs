@@ -1,0 +1,81 @@
+//! The HTTP API: one file a resource, each thin (parse, call one function of [`App`], present).
+//! The OpenAPI document is generated from it. No page is made here.
+
+mod benchmarks;
+mod document;
+mod health;
+mod models;
+mod payload;
+mod problem;
+mod prompts;
+mod system;
+
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route};
+use poem_openapi::{OpenApiService, Tags};
+
+pub use document::{document, yaml};
+pub use problem::{Problem, refused};
+
+use crate::app::App;
+
+/// The parts of the API.
+#[derive(Tags)]
+enum Part {
+    /// Run benchmarks and read what they found.
+    Benchmarks,
+    /// What can be measured.
+    Models,
+    /// This machine and what it is connected to.
+    System,
+    /// Prompts saved for later.
+    Prompts,
+    /// Whether the program works.
+    Health,
+}
+
+type Resources =
+    (benchmarks::Benchmarks, models::Models, prompts::Prompts, system::System, health::Health);
+
+fn service() -> OpenApiService<Resources, ()> {
+    let resources = (
+        benchmarks::Benchmarks,
+        models::Models,
+        prompts::Prompts,
+        system::System,
+        health::Health,
+    );
+    OpenApiService::new(resources, "Ollama Benchmarker", env!("CARGO_PKG_VERSION"))
+        .summary("Measures local language models")
+        .description(
+            "Runs benchmarks on local language models, times every chunk at arrival, keeps the \
+             results and compares them. Durations are seconds, sizes bytes, shares percent; a \
+             figure that cannot be known is null.",
+        )
+        .license(poem_openapi::LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
+        .server(poem_openapi::ServerObject::new("/").description("This server"))
+}
+
+/// `/api`, the health routes, the specification and Swagger UI.
+pub fn routes(app: App) -> Route {
+    let service = service();
+    let docs = service.swagger_ui();
+    let endpoint: Arc<BoxEndpoint<'static, Response>> =
+        Arc::new(service.into_endpoint().data(app).catch_all_error(refused).boxed());
+    let json = document::text();
+    let yaml = document::yaml();
+    Route::new()
+        .nest_no_strip("/api", Arc::clone(&endpoint))
+        .at("/healthz", Arc::clone(&endpoint))
+        .at("/readyz", endpoint)
+        .at("/openapi.json", document::serve("application/json", json))
+        .at("/openapi.yaml", document::serve("application/yaml", yaml))
+        .nest("/docs", docs)
+}
+
+/// What every endpoint of the whole server is, once it can no longer fail.
+pub fn guarded<E: Endpoint + 'static>(endpoint: E) -> impl Endpoint<Output = Response> {
+    endpoint.catch_all_error(refused)
+}

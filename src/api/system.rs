@@ -1,0 +1,58 @@
+//! This machine and what it is connected to.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use poem::web::Data;
+use poem::web::sse::Event;
+use poem_openapi::OpenApi;
+use poem_openapi::payload::EventStream;
+
+use super::Part;
+use super::payload::Answer;
+use super::problem::Failure;
+use crate::app::App;
+use crate::record::SystemNow;
+
+/// The routes.
+pub struct System;
+
+/// Often enough to watch, seldom enough to cost nothing.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+type Looks = EventStream<Pin<Box<dyn Stream<Item = SystemNow> + Send>>>;
+
+#[OpenApi]
+impl System {
+    /// Show this machine and the backends, now
+    #[oai(path = "/api/system", method = "get", tag = "Part::System", operation_id = "getSystem")]
+    async fn now(&self, app: Data<&App>) -> Result<Answer<SystemNow>, Failure> {
+        Ok(Answer(app.system().await))
+    }
+
+    /// Watch this machine and the backends
+    ///
+    /// Server-sent events of type `system`, one every two seconds.
+    #[oai(
+        path = "/api/system/events",
+        method = "get",
+        tag = "Part::System",
+        operation_id = "watchSystem"
+    )]
+    async fn events(&self, app: Data<&App>) -> Result<Looks, Failure> {
+        let app = app.clone();
+        let stopping = app.stopping().cancelled_owned();
+        let looks = futures_util::stream::unfold((app, true), |(app, first)| async move {
+            if !first {
+                tokio::time::sleep(INTERVAL).await;
+            }
+            Some((app.system().await, (app, false)))
+        });
+        let looks: Pin<Box<dyn Stream<Item = SystemNow> + Send>> =
+            Box::pin(looks.take_until(stopping));
+        Ok(EventStream::new(looks).keep_alive(super::benchmarks::KEEP_ALIVE).to_event(|look| {
+            Event::message(serde_json::to_string(&look).unwrap_or_default()).event_type("system")
+        }))
+    }
+}

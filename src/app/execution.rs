@@ -1,0 +1,215 @@
+//! One run from the queue to its stored end. A result is committed before it is announced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::App;
+use crate::measure;
+use crate::record::{
+    BenchmarkResponse, BenchmarkResult, Queued, RequestFinished, RunEvent, RunFinished, RunStarted,
+    Samples, Status,
+};
+use crate::run::engine::{self, Finished, Job};
+use crate::run::queue::Ticket;
+use crate::store::StoreError;
+
+/// Waits between tries to store something; a locked or full database may come back.
+const RETRIES: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
+
+/// A run on its way.
+pub struct Execution {
+    /// The program.
+    pub app: App,
+    /// What to do.
+    pub job: Arc<Job>,
+    /// The record as it stands.
+    pub run: BenchmarkResponse,
+}
+
+/// Why a run ended before its plan did.
+enum Cut {
+    Cancelled,
+    Stopped,
+    TimedOut(f64),
+    Failed(String),
+}
+
+/// Everything about a run that follows from its results.
+pub fn conclude(run: &mut BenchmarkResponse) {
+    let models: Vec<(String, String)> =
+        run.environment.models.iter().map(|it| (it.model.clone(), it.backend.clone())).collect();
+    run.summary = measure::summarize(&models, &run.results);
+    run.validity = measure::validity(run);
+}
+
+impl Execution {
+    /// Carries the run out; tells `ended` when its record is final.
+    pub async fn carry_out(mut self, mut ticket: Ticket, ended: watch::Sender<bool>) {
+        let cut = match self.wait(&mut ticket).await {
+            Some(cut) => Some(cut),
+            None => self.measure().await,
+        };
+        self.finish(cut).await;
+        drop(ticket);
+        self.app.inner.logs.close(&self.run.id);
+        self.app.active().remove(&self.run.id);
+        // Nobody may be waiting.
+        let _ = ended.send(true);
+    }
+
+    async fn wait(&mut self, ticket: &mut Ticket) -> Option<Cut> {
+        let mut told = None;
+        while let Some(position) = ticket.position() {
+            if told.replace(position) != Some(position) {
+                self.job.log.announce(RunEvent::Queued(Queued { position }));
+                self.run.queue_position = Some(position);
+                self.save().await;
+            }
+            tokio::select! {
+                () = ticket.changed() => {}
+                () = self.job.cancel.cancelled() => return Some(self.cut_by_person()),
+            }
+        }
+        self.job.cancel.is_cancelled().then(|| self.cut_by_person())
+    }
+
+    fn cut_by_person(&self) -> Cut {
+        if self.app.inner.stopping.is_cancelled() { Cut::Stopped } else { Cut::Cancelled }
+    }
+
+    async fn measure(&mut self) -> Option<Cut> {
+        self.run.status = Status::Running;
+        self.run.queue_position = None;
+        self.save().await;
+        let total = self.run.total_requests;
+        self.job.log.announce(RunEvent::RunStarted(RunStarted { total_requests: total }));
+        tracing::info!(requests = total, "the run started");
+
+        let limit = self.run.request.run_timeout.unwrap_or(self.app.config.timeouts.run);
+        let deadline = tokio::time::sleep(Duration::from_secs_f64(limit));
+        tokio::pin!(deadline);
+        // As many as may wait for the database before the next request is held up.
+        let (sender, mut results) = mpsc::channel(16);
+        let engine = Arc::clone(&self.app.inner.engine);
+        let task = tokio::spawn(
+            engine::run(engine, Arc::clone(&self.job), sender).in_current_span(),
+        );
+        let mut cut = None;
+        loop {
+            tokio::select! {
+                finished = results.recv() => match finished {
+                    None => break,
+                    Some(finished) => if let Err(error) = self.keep(finished).await {
+                        cut.get_or_insert(Cut::Failed(format!("a result could not be stored: {error}")));
+                        self.job.cancel.cancel();
+                    },
+                },
+                () = &mut deadline, if cut.is_none() && !self.job.cancel.is_cancelled() => {
+                    cut = Some(Cut::TimedOut(limit));
+                    self.job.cancel.cancel();
+                }
+            }
+        }
+        match task.await {
+            Ok(Ok(samples)) => self.keep_samples(samples).await,
+            Ok(Err(error)) => cut = Some(Cut::Failed(error.to_string())),
+            Err(error) => cut = Some(Cut::Failed(format!("the run broke off: {error}"))),
+        }
+        let cancelled = self.job.cancel.is_cancelled() && cut.is_none();
+        if cancelled { Some(self.cut_by_person()) } else { cut }
+    }
+
+    /// Stores a result, then announces it.
+    async fn keep(&mut self, finished: Finished) -> Result<(), StoreError> {
+        let index = u32::try_from(self.run.results.len()).unwrap_or(u32::MAX);
+        let (store, id) = (self.app.inner.store.clone(), self.run.id.clone());
+        let result = &finished.result;
+        persist(&self.job.cancel, || store.add_result(&id, index, result)).await?;
+        let announced = BenchmarkResult { chunks: None, ..finished.result.clone() };
+        self.run.results.push(finished.result);
+        self.job.log.announce(RunEvent::RequestFinished(RequestFinished {
+            model_index: u32::try_from(finished.model).unwrap_or(u32::MAX),
+            finished: index + 1,
+            total: self.run.total_requests,
+            result: announced,
+        }));
+        Ok(())
+    }
+
+    async fn keep_samples(&mut self, samples: Samples) {
+        if let Err(error) = self.app.inner.store.save_samples(&self.run.id, &samples).await {
+            tracing::error!(%error, "the samples could not be stored");
+        }
+        self.run.samples = Some(samples);
+    }
+
+    async fn finish(&mut self, cut: Option<Cut>) {
+        let run = &mut self.run;
+        let succeeded = run.results.iter().filter(|result| result.success).count();
+        let all = run.results.iter().all(|result| result.success);
+        let by_results = if succeeded == 0 {
+            Status::Failed
+        } else if all && run.results.len() == run.total_requests as usize {
+            Status::Completed
+        } else {
+            Status::Partial
+        };
+        (run.status, run.status_reason) = match cut {
+            None => (by_results, None),
+            Some(Cut::Cancelled) => (Status::Cancelled, None),
+            Some(Cut::Stopped) => (Status::Interrupted, Some("the program was stopped".into())),
+            Some(Cut::TimedOut(limit)) => {
+                (by_results, Some(format!("the run took longer than its timeout of {limit} s")))
+            }
+            Some(Cut::Failed(reason)) => (by_results, Some(reason)),
+        };
+        run.queue_position = None;
+        run.finished_at = Some(Utc::now());
+        conclude(run);
+        tracing::info!(status = run.status.as_str(), results = run.results.len(), "the run ended");
+        let event = RunFinished {
+            id: run.id.clone(),
+            status: run.status,
+            status_reason: run.status_reason.clone(),
+            summary: run.summary.clone(),
+        };
+        self.save().await;
+        self.job.log.announce(RunEvent::RunFinished(event));
+    }
+
+    /// Stores everything but results; what cannot be stored is logged, and the run goes on.
+    async fn save(&self) {
+        let (store, run) = (&self.app.inner.store, &self.run);
+        // A run's end is stored even while it is being cancelled.
+        let patient = CancellationToken::new();
+        if let Err(error) = persist(&patient, || store.update_run(run)).await {
+            tracing::error!(%error, "the run could not be stored");
+        }
+    }
+}
+
+/// Tries to store something until it works, the waits are used up or nobody wants to wait.
+async fn persist<F>(cancel: &CancellationToken, mut attempt: impl FnMut() -> F) -> Result<(), StoreError>
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    for wait in RETRIES {
+        match attempt().await {
+            Ok(()) => return Ok(()),
+            Err(error) if cancel.is_cancelled() => return Err(error),
+            Err(error) => tracing::warn!(%error, "storing failed; trying again in {wait:?}"),
+        }
+        tokio::time::sleep(wait).await;
+    }
+    attempt().await
+}
