@@ -137,7 +137,7 @@ impl Assessment {
         let effect = self.ranks?.effect_size;
         let needed = (POWER_FACTOR / (effect * effect)).ceil();
         let have = self.baseline.len().min(self.candidate.len());
-        if self.verdict != Verdict::CannotTell || !(needed - have as f64 <= MOST_ADVISED) {
+        if self.verdict != Verdict::CannotTell || needed - have as f64 > MOST_ADVISED {
             return None;
         }
         // At most a thousand more than a count that fits.
@@ -196,9 +196,9 @@ impl Assessment {
             .ranks
             .is_some_and(|ranks| ranks.effect_size.abs() < f64::EPSILON)
         {
-            let most = self.baseline.len().max(self.candidate.len());
-            return if most < FEWEST_FOR_INTERVAL {
-                let needed = FEWEST_FOR_INTERVAL - self.baseline.len().min(self.candidate.len());
+            let have = self.baseline.len().min(self.candidate.len());
+            return if have < FEWEST_FOR_INTERVAL {
+                let needed = FEWEST_FOR_INTERVAL - have;
                 format!("about {} needed", count(needed, "more repetition"))
             } else {
                 "no difference was seen".to_owned()

@@ -82,10 +82,10 @@ fn difference(name: &str, values: &[Option<&str>], labels: &[String]) -> Option<
     if groups.len() < 2 {
         return None;
     }
-    let long = |value: &Option<&str>| {
+    let long = |value: Option<&str>| {
         value.is_some_and(|text| text.chars().count() > LONGEST_QUOTE || text.contains('\n'))
     };
-    let words: Vec<String> = if groups.iter().any(|(value, _)| long(value)) {
+    let words: Vec<String> = if groups.iter().any(|(value, _)| long(*value)) {
         groups
             .iter()
             .enumerate()

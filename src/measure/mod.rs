@@ -15,6 +15,7 @@ mod rank_test;
 mod selection;
 mod statistics;
 mod summary;
+mod throughput;
 pub mod timeline;
 mod validity;
 mod waterfall;

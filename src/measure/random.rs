@@ -1,7 +1,7 @@
 //! Random numbers for the bootstrap: the same in every build, so that a figure never depends on
 //! when it was computed. Not for secrets, and not for sampling anything else.
 
-/// SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"):
+/// `SplitMix64` (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"):
 /// 64 bits of state are ample for some thousand draws.
 pub(super) struct Random {
     state: u64,
@@ -61,8 +61,8 @@ mod tests {
 
     #[test]
     fn draws_the_published_sequence() {
-        // The first three outputs for the seed 1234567, as in the test of the reference
-        // implementation at prng.di.unimi.it/splitmix64.c.
+        // The first three outputs for the seed 1234567, as Rosetta Code's task on this generator
+        // lists them.
         let mut random = Random::new(1_234_567);
         let drawn = [random.next(), random.next(), random.next()];
         assert_eq!(

@@ -52,7 +52,7 @@ fn ranks(baseline: &[f64], candidate: &[f64]) -> (f64, f64) {
             .iter()
             .filter(|(_, of_candidate)| *of_candidate)
             .count();
-        sum += candidates as f64 * (before + (size + 1.0) / 2.0);
+        sum += candidates as f64 * (before + f64::midpoint(1.0, size));
         ties += size.powi(3) - size;
         before += size;
     }
@@ -118,7 +118,7 @@ mod tests {
         );
     }
 
-    /// Expected values recorded with SciPy 1.17.1:
+    /// Expected values recorded with `SciPy` 1.17.1:
     /// `r = scipy.stats.mannwhitneyu(candidate, baseline, alternative="two-sided",
     /// method="asymptotic", use_continuity=True)`, then `r.pvalue` and
     /// `2 * r.statistic / (len(candidate) * len(baseline)) - 1`.
@@ -147,7 +147,7 @@ mod tests {
         check(&low, &high, 7.838_237_723_128_285e-13, 0.931_25);
     }
 
-    /// Expected values: `2 * scipy.stats.norm.sf(z)`, SciPy 1.17.1.
+    /// Expected values: `2 * scipy.stats.norm.sf(z)`, `SciPy` 1.17.1.
     #[test]
     fn the_tail_of_the_normal_distribution_agrees_with_scipy() {
         for (z, p) in [

@@ -208,7 +208,7 @@ mod tests {
         );
     }
 
-    /// Expected values recorded with SciPy 1.17.1 and NumPy 2.4.6:
+    /// Expected values recorded with `SciPy` 1.17.1 and `NumPy` 2.4.6:
     /// `numpy.mean(v)`, `numpy.std(v, ddof=1)`, `scipy.stats.median_abs_deviation(v)`,
     /// `numpy.percentile(v, [90, 95, 99])`.
     #[test]

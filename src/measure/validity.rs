@@ -128,7 +128,7 @@ fn judge_run(run: &BenchmarkResponse, findings: &mut Findings) {
             findings.fair(format!("the run was stopped after {finished} of {total}"));
         }
         Status::Interrupted => {
-            findings.fair(format!("the program ended after {finished} of {total}"))
+            findings.fair(format!("the program ended after {finished} of {total}"));
         }
         _ => {}
     }

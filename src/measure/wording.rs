@@ -109,14 +109,13 @@ pub(super) fn speed_change(speed: Speed, old: Option<&str>) -> String {
     ends.sort_by(f64::total_cmp);
     // Whole percents, unless the interval is narrower than one.
     let place = (-exponent((ends[1] - ends[0]) / 2.0)).clamp(0, 2);
-    let written = |number: f64| rounded(number, place);
-    format!(
-        "{} % {word}{} ({} % to {} %)",
-        written(size),
-        against("than"),
-        written(ends[0]),
-        written(ends[1])
-    )
+    let [size, low, high] = [size, ends[0], ends[1]].map(|number| rounded(number, place));
+    let change = format!("{size} % {word}{}", against("than"));
+    if low == high {
+        change
+    } else {
+        format!("{change} ({low} % to {high} %)")
+    }
 }
 
 /// `a, b and c`.
