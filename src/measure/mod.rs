@@ -1,3 +1,34 @@
 //! Pure: timeline → metrics → statistics → comparison → verdict. No clock, no I/O.
+//!
+//! Everything here takes values and returns values, so the same record always gives the same
+//! figures: even the bootstrap draws its resamples from a generator with a fixed seed. Figures that
+//! cannot be known are `None`; none is ever NaN or infinite.
 
+mod comparison;
+mod difference;
+mod headline;
+mod impact;
+mod metrics;
+mod participant;
+mod random;
+mod rank_test;
+mod selection;
+mod statistics;
+mod summary;
+mod throughput;
 pub mod timeline;
+mod validity;
+mod waterfall;
+mod wording;
+
+#[cfg(test)]
+mod fixture;
+
+pub use comparison::compare;
+pub use difference::compare_runs;
+pub use headline::headline;
+pub use impact::impact;
+pub use metrics::{Measured, measure};
+pub use statistics::distribution;
+pub use summary::summarize;
+pub use validity::validity;

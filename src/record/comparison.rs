@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[oai(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Better than the baseline, and the interval of the ratio excludes 1.
+    /// Better than the baseline: the interval of the ratio excludes 1, and p is below 0.05.
     Faster,
-    /// Worse than the baseline, and the interval of the ratio excludes 1.
+    /// Worse than the baseline: the interval of the ratio excludes 1, and p is below 0.05.
     Slower,
     /// The samples do not tell them apart.
     CannotTell,
@@ -43,7 +43,7 @@ pub struct ComparisonRow {
     pub effect_size: Option<f64>,
     /// Whether the difference is real.
     pub verdict: Verdict,
-    /// The verdict in words.
+    /// The verdict in words. "Faster" speaks of speed: of times it is the inverse ratio.
     pub sentence: String,
 }
 

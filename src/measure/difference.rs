@@ -1,0 +1,303 @@
+//! Whole runs against each other: their models' figures, and what differed in the set-up.
+
+use std::collections::BTreeSet;
+
+use super::comparison::compare;
+use super::participant::{Participant, labels, participants};
+use super::statistics::{median, sorted};
+use super::wording::{excerpt, list};
+use crate::record::{BenchmarkResponse, BenchmarkResult, Comparison};
+
+/// Longest value of a setting that is quoted in a difference, characters.
+const LONGEST_QUOTE: usize = 80;
+
+/// Answers whose lengths differ by more than this are different amounts of work, and whole times
+/// tell little; a tenth is the order of difference that comparisons are made for.
+const ALIKE_LENGTHS: f64 = 1.1;
+
+/// Fields of a request that name or bound a run and do not change what is measured.
+const NOT_SET_UP: [&str; 8] = [
+    "name",
+    "tags",
+    "models",
+    "repetitions",
+    "timeout",
+    "run_timeout",
+    "prompt",
+    "prompts",
+];
+
+/// Compares every model of every run with the first model of the first run; of a single run, its
+/// models.
+pub fn compare_runs(runs: &[BenchmarkResponse]) -> Comparison {
+    let all: Vec<Participant> = runs.iter().flat_map(participants).collect();
+    let labels = labels(&all);
+    let sets: Vec<(String, Vec<&BenchmarkResult>)> = labels
+        .iter()
+        .cloned()
+        .zip(all.iter().map(|it| it.results.clone()))
+        .collect();
+    Comparison {
+        rows: compare(&sets),
+        differences: differences(&all, &labels),
+        labels,
+    }
+}
+
+/// Something about a set-up: a name, and its value in words where it is known.
+type Fact = (String, Option<String>);
+
+fn differences(all: &[Participant], labels: &[String]) -> Vec<String> {
+    let facts: Vec<Vec<Fact>> = all.iter().map(facts).collect();
+    let mut names: Vec<&String> = Vec::new();
+    for (name, _) in facts.iter().flatten() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut found: Vec<String> = digests(all, labels);
+    for name in names {
+        let values: Vec<Option<&str>> = facts
+            .iter()
+            .map(|of_one| {
+                let fact = of_one.iter().find(|(other, _)| other == name)?;
+                fact.1.as_deref()
+            })
+            .collect();
+        found.extend(difference(name, &values, labels));
+    }
+    found.extend(lengths(all, labels));
+    found
+}
+
+/// One sentence where the values are not all the same.
+fn difference(name: &str, values: &[Option<&str>], labels: &[String]) -> Option<String> {
+    let mut groups: Vec<(Option<&str>, Vec<&str>)> = Vec::new();
+    for (value, label) in values.iter().zip(labels) {
+        match groups.iter_mut().find(|(other, _)| other == value) {
+            Some((_, members)) => members.push(label),
+            None => groups.push((*value, vec![label])),
+        }
+    }
+    if groups.len() < 2 {
+        return None;
+    }
+    let long = |value: Option<&str>| {
+        value.is_some_and(|text| text.chars().count() > LONGEST_QUOTE || text.contains('\n'))
+    };
+    let words: Vec<String> = if groups.iter().any(|(value, _)| long(*value)) {
+        groups
+            .iter()
+            .enumerate()
+            .map(|(index, (_, members))| format!("version {} for {}", index + 1, list(members)))
+            .collect()
+    } else {
+        groups
+            .iter()
+            .map(|(value, members)| {
+                let value = value.map_or_else(
+                    || "not known or not set".to_owned(),
+                    |text| excerpt(text, LONGEST_QUOTE),
+                );
+                format!("{value} for {}", list(members))
+            })
+            .collect()
+    };
+    Some(format!("{name}: {}", words.join("; ")))
+}
+
+/// Digests are compared among models of one name only: others differ by nature.
+fn digests(all: &[Participant], labels: &[String]) -> Vec<String> {
+    let names: BTreeSet<&str> = all.iter().map(|it| it.model).collect();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let (values, labels): (Vec<Option<&str>>, Vec<String>) = all
+                .iter()
+                .zip(labels)
+                .filter(|(it, _)| it.model == name)
+                .map(|(it, label)| (digest(it), label.clone()))
+                .unzip();
+            difference("model digest", &values, &labels)
+        })
+        .collect()
+}
+
+fn digest<'a>(it: &Participant<'a>) -> Option<&'a str> {
+    it.environment
+        .and_then(|environment| environment.digest.as_deref())
+        .or_else(|| it.results.iter().find_map(|r| r.digest.as_deref()))
+}
+
+fn facts(it: &Participant) -> Vec<Fact> {
+    let run = it.run;
+    let system = &run.system_info;
+    let environment = it.environment.cloned().unwrap_or_default();
+    let text = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+    let gpus: Vec<&str> = system
+        .gpu
+        .iter()
+        .filter_map(|gpu| gpu.name.as_deref())
+        .collect();
+    let mut facts = vec![
+        ("quantization", environment.quantization),
+        ("backend", text(&environment.backend_kind)),
+        ("backend version", environment.backend_version),
+        (
+            "benchmarker version",
+            text(&run.environment.benchmarker_version),
+        ),
+        ("platform", text(&system.platform)),
+        ("processor", text(&system.processor)),
+        (
+            "logical cores",
+            system.cpu.total_cores.map(|cores| cores.to_string()),
+        ),
+        (
+            "memory",
+            (system.memory.total > 0.0).then(|| format!("{:.1} GiB", system.memory.total)),
+        ),
+        ("GPU", text(&gpus.join(", "))),
+        ("prompt", text(&run.request.all_prompts().join("\n"))),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect::<Vec<Fact>>();
+    facts.extend(settings(run));
+    facts
+}
+
+/// What was asked for, field by field, parameters by their own names.
+fn settings(run: &BenchmarkResponse) -> Vec<Fact> {
+    let Ok(serde_json::Value::Object(mut request)) = serde_json::to_value(&run.request) else {
+        return Vec::new();
+    };
+    let parameters = request.remove("parameters");
+    let parameters = parameters.as_ref().and_then(serde_json::Value::as_object);
+    request
+        .iter()
+        .filter(|(name, _)| !NOT_SET_UP.contains(&name.as_str()))
+        .chain(parameters.into_iter().flatten())
+        .map(|(name, value)| {
+            let words = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            (name.clone(), Some(words))
+        })
+        .collect()
+}
+
+/// Answers of different lengths are different amounts of work.
+fn lengths(all: &[Participant], labels: &[String]) -> Option<String> {
+    let known: Vec<(f64, &String)> = all
+        .iter()
+        .zip(labels)
+        .filter_map(|(it, label)| {
+            let tokens: Vec<f64> = it
+                .successes()
+                .iter()
+                .filter_map(|r| r.throughput.output_tokens)
+                .map(|tokens| tokens as f64)
+                .collect();
+            Some((median(&sorted(&tokens))?, label))
+        })
+        .collect();
+    let least = known
+        .iter()
+        .map(|(tokens, _)| *tokens)
+        .min_by(f64::total_cmp)?;
+    let most = known
+        .iter()
+        .map(|(tokens, _)| *tokens)
+        .max_by(f64::total_cmp)?;
+    if most <= least * ALIKE_LENGTHS {
+        return None;
+    }
+    let words: Vec<String> = known
+        .iter()
+        .map(|(tokens, label)| format!("{tokens:.0} for {label}"))
+        .collect();
+    Some(format!(
+        "output tokens (median), so whole times are of different amounts of work: {}",
+        words.join("; ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::fixture::{at_rates, result, run};
+
+    #[test]
+    fn the_models_of_one_run_are_compared_with_the_first() {
+        let mut results = at_rates("a", &[10.0; 6]);
+        results.extend(at_rates("b", &[20.0; 6]));
+        let found = compare_runs(&[run(&["a", "b"], results)]);
+        assert_eq!(found.labels, ["a", "b"]);
+        assert_eq!(found.differences, Vec::<String>::new());
+        assert!(found.rows.iter().all(|row| row.candidate == "b"));
+        assert!(!found.rows.is_empty());
+    }
+
+    #[test]
+    fn what_differed_in_the_set_up_is_named() {
+        let mut first = run(&["a"], vec![result("a", 0.5, 0.1)]);
+        first.request.name = Some("before".into());
+        first.request.parameters.temperature = Some(0.0);
+        first.environment.models[0].digest = Some("aaa".into());
+        first.environment.models[0].backend_version = Some("0.33.0".into());
+        first.system_info.processor = "One".into();
+        let mut second = first.clone();
+        second.id = "0123456789abcdef01234567".parse().unwrap();
+        second.request.name = Some("after".into());
+        second.request.repetitions = 7;
+        second.request.parameters.temperature = Some(0.8);
+        second.request.parameters.num_ctx = Some(4096);
+        second.request.prompt = Some("x".repeat(200));
+        second.environment.models[0].digest = Some("bbb".into());
+        second.environment.models[0].backend_version = Some("0.34.0".into());
+        second.system_info.processor = "Two".into();
+        second.results[0].throughput.output_tokens = Some(300);
+        let found = compare_runs(&[first, second]);
+        assert_eq!(found.labels, ["a (before)", "a (after)"]);
+        assert_eq!(
+            found.differences,
+            [
+                "model digest: aaa for a (before); bbb for a (after)",
+                "backend version: 0.33.0 for a (before); 0.34.0 for a (after)",
+                "processor: One for a (before); Two for a (after)",
+                "prompt: version 1 for a (before); version 2 for a (after)",
+                "temperature: 0.0 for a (before); 0.8 for a (after)",
+                "num_ctx: not known or not set for a (before); 4096 for a (after)",
+                "output tokens (median), so whole times are of different amounts of work: 101 for a (before); 300 for a (after)",
+            ]
+        );
+    }
+
+    #[test]
+    fn digests_of_different_models_are_no_difference() {
+        let mut one = run(&["a", "b"], Vec::new());
+        one.environment.models[0].digest = Some("aaa".into());
+        one.environment.models[1].digest = Some("bbb".into());
+        one.environment.models[1].quantization = Some("Q4_K_M".into());
+        let found = compare_runs(&[one]);
+        assert_eq!(
+            found.differences,
+            ["quantization: not known or not set for a; Q4_K_M for b"]
+        );
+        assert_eq!(found.rows, []);
+    }
+
+    #[test]
+    fn nothing_compares_to_nothing() {
+        let found = compare_runs(&[]);
+        assert_eq!(
+            (
+                found.labels.len(),
+                found.rows.len(),
+                found.differences.len()
+            ),
+            (0, 0, 0)
+        );
+    }
+}
