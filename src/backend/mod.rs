@@ -4,9 +4,23 @@
 //! Sending, stamping and giving up are the same for all of them and live in [`transport`] and
 //! [`stream`]. Nothing here knows runs, storage or pages.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
-use crate::record::{BenchmarkRequest, ModelDetails, ModelSummary, Placement};
+use crate::config::{BackendKind, Config};
+use crate::record::{BenchmarkRequest, FieldError, ModelDetails, ModelSummary, Placement};
+
+mod framing;
+mod http;
+mod ollama;
+mod openai;
+pub mod stream;
+pub mod transport;
+
+pub use ollama::Ollama;
+pub use openai::OpenAi;
 
 /// A kind of model server.
 #[async_trait]
@@ -27,6 +41,10 @@ pub trait Backend: Send + Sync {
     async fn placement(&self, model: &str) -> Option<Placement>;
     /// Unloads a model and waits until it is gone.
     async fn unload(&self, model: &str) -> Result<(), BackendError>;
+    /// Fields of a request that this kind of server has no way to honour; none by default.
+    fn refusals(&self, _request: &BenchmarkRequest) -> Vec<FieldError> {
+        Vec::new()
+    }
     /// The HTTP request that makes a model write.
     fn call(&self, request: &BenchmarkRequest, model: &str, prompt: &str) -> stream::Call;
     /// A reader for the answer to [`Backend::call`].
@@ -76,4 +94,38 @@ pub enum BackendError {
     },
 }
 
-pub mod stream;
+/// Every backend of the configuration by its name, and `reference` at `reference_url`.
+pub fn configured(config: &Config, reference_url: &str) -> Result<Backends, BackendError> {
+    let mut backends = Backends::new();
+    for (name, settings) in &config.backends {
+        let url: Result<hyper::Uri, _> = settings.url.parse();
+        let fault = match &url {
+            Err(error) => Some(error.to_string()),
+            Ok(url) if url.host().is_none() || url.scheme().is_none() => {
+                Some("not an address such as http://127.0.0.1:11434".to_owned())
+            }
+            Ok(_) => None,
+        };
+        if let Some(reason) = fault {
+            return Err(BackendError::Unreachable {
+                backend: name.clone(),
+                url: settings.url.clone(),
+                reason,
+                advice: format!("correct `backends.{name}.url`"),
+            });
+        }
+        let backend: Arc<dyn Backend> = match settings.kind {
+            BackendKind::Ollama => Arc::new(Ollama::new(name, settings)?),
+            BackendKind::Openai => Arc::new(OpenAi::new(name, settings)?),
+        };
+        backends.insert(name.clone(), backend);
+    }
+    backends.insert(
+        "reference".into(),
+        Arc::new(Ollama::reference(reference_url)?),
+    );
+    Ok(backends)
+}
+
+/// Backends by their names.
+pub type Backends = BTreeMap<String, Arc<dyn Backend>>;

@@ -70,13 +70,16 @@ impl Script {
     /// From the first of so many chunks to the end of the output, the end token included: as long
     /// as the bursts take.
     pub fn writing(&self, chunks: usize) -> Duration {
-        self.gap * u32::try_from(chunks).unwrap_or(u32::MAX).div_ceil(self.burst.max(1))
+        self.gap
+            * u32::try_from(chunks)
+                .unwrap_or(u32::MAX)
+                .div_ceil(self.burst.max(1))
     }
 
     /// The part of `first` that is admission, and the part that is prompt evaluation.
     pub fn before_first(&self) -> (Duration, Duration) {
         let admission = ADMISSION.min(self.first);
-        (admission, self.first - admission)
+        (admission, self.first.saturating_sub(admission))
     }
 
     fn parse(settings: &str) -> Result<Self, String> {
@@ -110,7 +113,9 @@ fn number(key: &str, value: &str, least: u32) -> Result<u32, String> {
     let number: Option<u32> = value.parse().ok();
     number
         .filter(|number| (least..=MAX_TOKENS).contains(number))
-        .ok_or_else(|| format!("script: `{key}` must be a whole number from {least} to {MAX_TOKENS}"))
+        .ok_or_else(|| {
+            format!("script: `{key}` must be a whole number from {least} to {MAX_TOKENS}")
+        })
 }
 
 fn milliseconds(key: &str, value: &str) -> Result<Duration, String> {
@@ -268,7 +273,10 @@ mod tests {
         digests.dedup();
         assert_eq!(digests.len(), 4);
         assert!(digests.iter().all(|digest| digest.len() == 64));
-        assert_eq!(resolve("steady:latest").unwrap(), resolve("steady").unwrap());
+        assert_eq!(
+            resolve("steady:latest").unwrap(),
+            resolve("steady").unwrap()
+        );
         assert_eq!(resolve("nope"), Ok(None));
         assert_eq!(resolve("fault-nope"), Ok(None));
     }

@@ -17,7 +17,7 @@ use super::routes::{self, Arrival};
 use super::tape::{Step, Tape};
 
 /// Longest time that a client may take for its next request.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE: Duration = Duration::from_mins(5);
 /// How long a client that was refused may take to read why, before the connection is closed.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes that are read at once.
@@ -71,11 +71,22 @@ pub async fn serve(mut stream: TcpStream, state: &State) {
             Answer::Now(reply) => {
                 let bytes = reply.to_bytes(request.method != "HEAD");
                 let at = Duration::ZERO;
-                (Tape::complete([Step::Write { at, bytes, content: false }]), None)
+                (
+                    Tape::complete([Step::Write {
+                        at,
+                        bytes,
+                        content: false,
+                    }]),
+                    None,
+                )
             }
         };
         let reusable = tape.reusable && request.keep_alive;
-        let log = Log { journal: &state.journal, id, received: arrival.received };
+        let log = Log {
+            journal: &state.journal,
+            id,
+            received: arrival.received,
+        };
         let played = tokio::select! {
             biased;
             () = gone(&mut reader, &mut inbox) => Played::Left,
@@ -104,11 +115,7 @@ pub async fn serve(mut stream: TcpStream, state: &State) {
 }
 
 /// Reads the next request.
-async fn read(
-    reader: &mut ReadHalf<'_>,
-    writer: &mut WriteHalf<'_>,
-    inbox: &mut Vec<u8>,
-) -> Read {
+async fn read(reader: &mut ReadHalf<'_>, writer: &mut WriteHalf<'_>, inbox: &mut Vec<u8>) -> Read {
     let mut invited = false;
     let mut received = Instant::now();
     loop {
@@ -116,12 +123,22 @@ async fn read(
             Err(malformed) => return Read::Refused(malformed),
             Ok(Progress::Whole(request, length)) => {
                 inbox.drain(..length);
-                return Read::Request(request, Arrival { received, received_at: Utc::now() });
+                return Read::Request(
+                    request,
+                    Arrival {
+                        received,
+                        received_at: Utc::now(),
+                    },
+                );
             }
             Ok(Progress::Partial { continue_wanted }) => {
                 if continue_wanted && !invited {
                     invited = true;
-                    if writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
+                    if writer
+                        .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                        .await
+                        .is_err()
+                    {
                         return Read::Left;
                     }
                 }
@@ -156,7 +173,7 @@ async fn gone(reader: &mut ReadHalf<'_>, inbox: &mut Vec<u8>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Where the sends of one answer are written down.
@@ -211,14 +228,22 @@ async fn perform(
             writer.write_all(&bytes).await?;
             log.sent(content);
         }
-        Step::Bytewise { bytes, gap, content } => {
+        Step::Bytewise {
+            bytes,
+            gap,
+            content,
+        } => {
             for byte in bytes.chunks(1) {
                 writer.write_all(byte).await?;
                 rest(gap).await;
             }
             log.sent(content);
         }
-        Step::Endless { bytes, gap, content } => loop {
+        Step::Endless {
+            bytes,
+            gap,
+            content,
+        } => loop {
             writer.write_all(&bytes).await?;
             log.sent(content);
             rest(gap).await;

@@ -54,7 +54,10 @@ impl Route {
     /// Words a refusal.
     pub fn refuse(self, refusal: &Refusal) -> Reply {
         if self.is_openai() {
-            let mut reply = Reply::json(refusal.status, &openai::error(refusal.status, &refusal.message));
+            let mut reply = Reply::json(
+                refusal.status,
+                &openai::error(refusal.status, &refusal.message),
+            );
             reply.content_type = "application/json";
             return reply;
         }
@@ -63,7 +66,11 @@ impl Route {
 
     /// `Content-Type` of its stream.
     pub fn stream_type(self) -> &'static str {
-        if self.is_openai() { "text/event-stream" } else { "application/x-ndjson" }
+        if self.is_openai() {
+            "text/event-stream"
+        } else {
+            "application/x-ndjson"
+        }
     }
 }
 
@@ -134,9 +141,17 @@ impl Dialect {
     }
 
     /// The whole answer at once.
-    pub fn whole(&self, at: Duration, text: &str, thinking: Option<&str>, ending: &Ending) -> Reply {
+    pub fn whole(
+        &self,
+        at: Duration,
+        text: &str,
+        thinking: Option<&str>,
+        ending: &Ending,
+    ) -> Reply {
         if self.route.is_openai() {
-            let body = self.openai().whole(text, thinking, ending.reason, &ending.metrics);
+            let body = self
+                .openai()
+                .whole(text, thinking, ending.reason, &ending.metrics);
             let mut reply = Reply::json(200, &body);
             reply.content_type = "application/json";
             return reply;

@@ -17,8 +17,8 @@ use super::tape::{LAST_CHUNK, Step, Tape, chunk};
 use super::words::Piece;
 
 mod bytes;
-mod opening;
 mod objects;
+mod opening;
 mod sse;
 
 /// The text of the three frames. The last holds a character of four bytes.
@@ -51,7 +51,10 @@ impl Fault {
             None => return None,
         };
         let known = status(name).is_some() || cases().any(|(case, _)| case == name);
-        known.then(|| Self { name: name.to_owned(), time })
+        known.then(|| Self {
+            name: name.to_owned(),
+            time,
+        })
     }
 }
 
@@ -79,7 +82,11 @@ fn status(name: &str) -> Option<u16> {
 
 /// The answer of a fault. `earlier` is how many requests asked for the same model before.
 pub fn tape(fault: &Fault, dialect: &Dialect, earlier: usize) -> Tape {
-    let scene = Scene { dialect, time: fault.time, earlier };
+    let scene = Scene {
+        dialect,
+        time: fault.time,
+        earlier,
+    };
     if let Some(status) = status(&fault.name) {
         return scene.refuse(status, "made to fail");
     }
@@ -88,7 +95,10 @@ pub fn tape(fault: &Fault, dialect: &Dialect, earlier: usize) -> Tape {
     }
     let case = cases().find(|(name, _)| *name == fault.name);
     // A fault is only made from a name that is among the cases.
-    case.map_or_else(|| scene.refuse(404, "no such fault"), |(_, make)| make(&scene))
+    case.map_or_else(
+        || scene.refuse(404, "no such fault"),
+        |(_, make)| make(&scene),
+    )
 }
 
 /// A frame, and whether it carries text.
@@ -117,7 +127,10 @@ impl Scene<'_> {
     fn literal(&self, literal: &[u8]) -> Frame {
         const PLACE: &str = "~place~";
         let (frame, _) = self.text(PLACE);
-        (replace(&frame, format!("\"{PLACE}\"").as_bytes(), literal), true)
+        (
+            replace(&frame, format!("\"{PLACE}\"").as_bytes(), literal),
+            true,
+        )
     }
 
     /// The three frames.
@@ -132,9 +145,16 @@ impl Scene<'_> {
 
     /// The frames of an end with text and other figures.
     fn end_with(&self, text: &str, metrics: &Metrics) -> Vec<Frame> {
-        let ending = Ending { reason: "stop", metrics: metrics.clone(), context: vec![1, 2, 3] };
+        let ending = Ending {
+            reason: "stop",
+            metrics: metrics.clone(),
+            context: vec![1, 2, 3],
+        };
         let frames = self.dialect.end(Duration::ZERO, text, &ending).into_iter();
-        frames.enumerate().map(|(index, frame)| (frame, index == 0 && !text.is_empty())).collect()
+        frames
+            .enumerate()
+            .map(|(index, frame)| (frame, index == 0 && !text.is_empty()))
+            .collect()
     }
 
     /// The three frames and a proper end.
@@ -144,7 +164,10 @@ impl Scene<'_> {
 
     /// The same as one run of bytes.
     fn whole_bytes(&self) -> Vec<u8> {
-        self.whole().into_iter().flat_map(|(bytes, _)| bytes).collect()
+        self.whole()
+            .into_iter()
+            .flat_map(|(bytes, _)| bytes)
+            .collect()
     }
 
     fn error(&self, message: &str) -> Frame {
@@ -158,7 +181,7 @@ impl Scene<'_> {
     /// A well-framed stream.
     fn stream(&self, frames: Vec<Frame>) -> Tape {
         let mut steps = self.steps(frames);
-        steps.push(write(self.after(&steps), LAST_CHUNK, false));
+        steps.push(write(after(&steps), LAST_CHUNK, false));
         Tape::complete(steps)
     }
 
@@ -178,11 +201,6 @@ impl Scene<'_> {
         steps
     }
 
-    /// When the step after these is due.
-    fn after(&self, steps: &[Step]) -> Duration {
-        GAP * u32::try_from(steps.len()).unwrap_or(u32::MAX)
-    }
-
     /// The three frames, then something else.
     fn texts_then(&self, last: Step) -> Tape {
         let mut steps = self.steps(self.texts());
@@ -191,9 +209,17 @@ impl Scene<'_> {
     }
 
     fn refuse(&self, status: u16, message: &str) -> Tape {
-        let refusal = Refusal { status, message: message.to_owned() };
+        let refusal = Refusal {
+            status,
+            message: message.to_owned(),
+        };
         reply(&self.dialect.route.refuse(&refusal))
     }
+}
+
+/// When the step after these is due.
+fn after(steps: &[Step]) -> Duration {
+    GAP * u32::try_from(steps.len()).unwrap_or(u32::MAX)
 }
 
 fn reply(reply: &Reply) -> Tape {
@@ -201,7 +227,11 @@ fn reply(reply: &Reply) -> Tape {
 }
 
 fn write(at: Duration, bytes: &[u8], content: bool) -> Step {
-    Step::Write { at, bytes: bytes.to_vec(), content }
+    Step::Write {
+        at,
+        bytes: bytes.to_vec(),
+        content,
+    }
 }
 
 /// Plausible figures for three tokens.
@@ -227,7 +257,11 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 
 /// A head whose body ends with the connection.
 fn closing_head(status: u16, content_type: &str, more: &str) -> Vec<u8> {
-    head(status, content_type, &format!("Connection: close\r\n{more}"))
+    head(
+        status,
+        content_type,
+        &format!("Connection: close\r\n{more}"),
+    )
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn written(script: &Script, dialect: Dialect, question: &Question, loading: Dura
         let reply = dialect.whole(at, &answer, thinking, &ending);
         return at_once(at, &reply, true);
     }
-    stream(script.clone(), dialect, output, ending, loading)
+    stream(script.clone(), dialect, output, &ending, loading)
 }
 
 /// All thinking, and all of the answer.
@@ -124,17 +124,21 @@ fn stream(
     script: Script,
     dialect: Dialect,
     output: Output,
-    ending: Ending,
+    ending: &Ending,
     loading: Duration,
 ) -> Tape {
     // Status and headers leave with the first object, as from the real server.
     let mut head = chunked_head(dialect.route.stream_type());
     let end = ending.metrics.total;
-    let last = dialect.end(end, "", &ending);
-    let pieces = output.pieces.into_iter().enumerate().map(move |(index, piece)| {
-        let at = loading + script.offset(index);
-        (at, dialect.piece(at, &piece), true)
-    });
+    let last = dialect.end(end, "", ending);
+    let pieces = output
+        .pieces
+        .into_iter()
+        .enumerate()
+        .map(move |(index, piece)| {
+            let at = loading + script.offset(index);
+            (at, dialect.piece(at, &piece), true)
+        });
     let frames = pieces.chain(last.into_iter().map(move |frame| (end, frame, false)));
     let writes = frames.map(move |(at, frame, content)| {
         let mut bytes = std::mem::take(&mut head);
@@ -156,7 +160,10 @@ fn ending(script: &Script, question: &Question, output: &Output, loading: Durati
     let context = if question.raw {
         Vec::new()
     } else {
-        (0..u32::try_from(prompt_tokens).unwrap_or(u32::MAX).saturating_add(output.tokens)).collect()
+        (0..u32::try_from(prompt_tokens)
+            .unwrap_or(u32::MAX)
+            .saturating_add(output.tokens))
+            .collect()
     };
     Ending {
         reason: output.reason,

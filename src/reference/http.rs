@@ -59,7 +59,11 @@ pub fn parse(bytes: &[u8]) -> Result<Progress, Malformed> {
     let begin = match head.parse(bytes) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() > MAX_HEAD => return Err(Malformed(431)),
-        Ok(httparse::Status::Partial) => return Ok(Progress::Partial { continue_wanted: false }),
+        Ok(httparse::Status::Partial) => {
+            return Ok(Progress::Partial {
+                continue_wanted: false,
+            });
+        }
         Err(httparse::Error::TooManyHeaders) => return Err(Malformed(431)),
         Err(_) => return Err(Malformed(400)),
     };
@@ -67,7 +71,10 @@ pub fn parse(bytes: &[u8]) -> Result<Progress, Malformed> {
         return Err(Malformed(505));
     }
     let header = |name: &str| {
-        let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        let found = head
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name));
         found.map(|header| String::from_utf8_lossy(header.value).trim().to_owned())
     };
     let body = match (header("transfer-encoding"), header("content-length")) {
@@ -77,8 +84,11 @@ pub fn parse(bytes: &[u8]) -> Result<Progress, Malformed> {
         (None, None) => BodyLength::Known(0),
     };
     let Some((body, length)) = take_body(&bytes[begin..], &body)? else {
-        let waits = header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
-        return Ok(Progress::Partial { continue_wanted: waits && bytes.len() == begin });
+        let waits =
+            header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
+        return Ok(Progress::Partial {
+            continue_wanted: waits && bytes.len() == begin,
+        });
     };
     let target = head.path.unwrap_or("/");
     let request = Request {
@@ -96,9 +106,7 @@ pub fn parse(bytes: &[u8]) -> Result<Progress, Malformed> {
 fn take_body(bytes: &[u8], length: &BodyLength) -> Result<Option<(Vec<u8>, usize)>, Malformed> {
     match *length {
         BodyLength::Known(length) if length > MAX_BODY => Err(Malformed(413)),
-        BodyLength::Known(length) => {
-            Ok(bytes.get(..length).map(|body| (body.to_vec(), length)))
-        }
+        BodyLength::Known(length) => Ok(bytes.get(..length).map(|body| (body.to_vec(), length))),
         BodyLength::Chunked => unchunk(bytes),
     }
 }
@@ -183,7 +191,11 @@ pub fn head(status: u16, content_type: &str, more: &str) -> Vec<u8> {
     } else {
         format!("Content-Type: {content_type}\r\n")
     };
-    format!("HTTP/1.1 {status} {}\r\n{kind}Date: {date}\r\n{more}\r\n", reason(status)).into_bytes()
+    format!(
+        "HTTP/1.1 {status} {}\r\n{kind}Date: {date}\r\n{more}\r\n",
+        reason(status)
+    )
+    .into_bytes()
 }
 
 /// The head of an answer that comes in chunks.
@@ -248,14 +260,19 @@ mod tests {
     #[test]
     fn a_request_is_read_wherever_it_is_cut() {
         for cut in 0..POST.len() - 3 {
-            let partial = Progress::Partial { continue_wanted: false };
+            let partial = Progress::Partial {
+                continue_wanted: false,
+            };
             assert_eq!(parse(&POST[..cut]), Ok(partial), "{cut}");
         }
         let Ok(Progress::Whole(request, length)) = parse(POST) else {
             panic!("not whole");
         };
         assert_eq!(length, POST.len() - 3, "what follows is another request");
-        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/api/generate"));
+        assert_eq!(
+            (request.method.as_str(), request.path.as_str()),
+            ("POST", "/api/generate")
+        );
         assert_eq!(request.body, b"body");
         assert_eq!(request.host.as_deref(), Some("a:1"));
         assert!(request.keep_alive);
@@ -267,17 +284,27 @@ mod tests {
         let Ok(Progress::Whole(request, length)) = parse(bytes) else {
             panic!("not whole");
         };
-        assert_eq!((request.body.as_slice(), length), (&b"abcde"[..], bytes.len()));
+        assert_eq!(
+            (request.body.as_slice(), length),
+            (&b"abcde"[..], bytes.len())
+        );
         assert_eq!(
             parse(&bytes[..bytes.len() - 4]),
-            Ok(Progress::Partial { continue_wanted: false })
+            Ok(Progress::Partial {
+                continue_wanted: false
+            })
         );
     }
 
     #[test]
     fn a_client_that_waits_for_leave_is_recognised() {
         let bytes = b"POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
-        assert_eq!(parse(bytes), Ok(Progress::Partial { continue_wanted: true }));
+        assert_eq!(
+            parse(bytes),
+            Ok(Progress::Partial {
+                continue_wanted: true
+            })
+        );
     }
 
     #[test]
@@ -286,7 +313,10 @@ mod tests {
             (&b"\x16\x03\x01\x02\x00"[..], 400),
             (b"GET / HTTP/1.0\r\n\r\n", 505),
             (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
-            (b"GET / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413),
+            (
+                b"GET / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+                413,
+            ),
             (b"GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         ] {
             assert_eq!(parse(bytes), Err(Malformed(status)));

@@ -41,8 +41,8 @@ impl SeenRequest {
     /// The form of `GET /reference/requests`: offsets in seconds since the request was received.
     pub(super) fn to_json(&self) -> Value {
         let since = |at: Instant| seconds(at.saturating_duration_since(self.received));
-        let body: Value = serde_json::from_str(&self.body)
-            .unwrap_or_else(|_| Value::String(self.body.clone()));
+        let body: Value =
+            serde_json::from_str(&self.body).unwrap_or_else(|_| Value::String(self.body.clone()));
         json!({
             "id": self.id,
             "path": self.path,

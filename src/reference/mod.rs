@@ -80,10 +80,12 @@ impl Server {
         let journal = Arc::new(Journal::default());
         let stop = CancellationToken::new();
         let (report, started) = mpsc::sync_channel(1);
-        let thread = std::thread::Builder::new().name("reference-server".into()).spawn({
-            let (journal, stop) = (Arc::clone(&journal), stop.clone());
-            move || run(addr, journal, &stop, &report)
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("reference-server".into())
+            .spawn({
+                let (journal, stop) = (Arc::clone(&journal), stop.clone());
+                move || run(addr, journal, &stop, &report)
+            })?;
         let addr = started
             .recv()
             .map_err(|_| io::Error::other("the reference server ended while it started"))??;

@@ -14,19 +14,42 @@ use super::residents::KeepAlive;
 use super::words::Piece;
 
 /// Options whose change makes a model load again.
-const LOAD_TIME: [&str; 6] = ["main_gpu", "num_batch", "num_ctx", "num_gpu", "num_thread", "use_mmap"];
+const LOAD_TIME: [&str; 6] = [
+    "main_gpu",
+    "num_batch",
+    "num_ctx",
+    "num_gpu",
+    "num_thread",
+    "use_mmap",
+];
 const INTEGERS: [&str; 10] = [
-    "main_gpu", "num_batch", "num_ctx", "num_gpu", "num_keep", "num_predict", "num_thread",
-    "repeat_last_n", "seed", "top_k",
+    "main_gpu",
+    "num_batch",
+    "num_ctx",
+    "num_gpu",
+    "num_keep",
+    "num_predict",
+    "num_thread",
+    "repeat_last_n",
+    "seed",
+    "top_k",
 ];
 const NUMBERS: [&str; 7] = [
-    "frequency_penalty", "min_p", "presence_penalty", "repeat_penalty", "temperature", "top_p",
+    "frequency_penalty",
+    "min_p",
+    "presence_penalty",
+    "repeat_penalty",
+    "temperature",
+    "top_p",
     "typical_p",
 ];
 
 /// Reads `/api/generate`.
 pub fn generate(object: &Map<String, Value>) -> Result<Question, Refusal> {
-    let fields = Fields { object, of: "GenerateRequest" };
+    let fields = Fields {
+        object,
+        of: "GenerateRequest",
+    };
     let mut question = common(&fields)?;
     let prompt = fields.text("prompt")?.unwrap_or_default();
     let system = fields.text("system")?.unwrap_or_default();
@@ -38,7 +61,10 @@ pub fn generate(object: &Map<String, Value>) -> Result<Question, Refusal> {
 
 /// Reads `/api/chat`.
 pub fn chat(object: &Map<String, Value>) -> Result<Question, Refusal> {
-    let fields = Fields { object, of: "ChatRequest" };
+    let fields = Fields {
+        object,
+        of: "ChatRequest",
+    };
     let mut question = common(&fields)?;
     let messages = fields.list("messages")?.map_or(&[][..], Vec::as_slice);
     question.empty = messages.is_empty();
@@ -46,8 +72,13 @@ pub fn chat(object: &Map<String, Value>) -> Result<Question, Refusal> {
         let object = message
             .as_object()
             .ok_or_else(|| Refusal::bad("json: cannot unmarshal into Go struct field ChatRequest.messages of type api.Message"))?;
-        let message = Fields { object, of: "Message" };
-        question.prompt.push_str(message.text("content")?.unwrap_or_default());
+        let message = Fields {
+            object,
+            of: "Message",
+        };
+        question
+            .prompt
+            .push_str(message.text("content")?.unwrap_or_default());
         question.prompt.push('\n');
     }
     Ok(question)
@@ -61,7 +92,10 @@ fn common(fields: &Fields<'_>) -> Result<Question, Refusal> {
     check_options(options)?;
     let think = think(fields.get("think"))?;
     if think == Some(true) && !model.thinks() {
-        return Err(Refusal::bad(format!("\"{}\" does not support thinking", model.name)));
+        return Err(Refusal::bad(format!(
+            "\"{}\" does not support thinking",
+            model.name
+        )));
     }
     let integer = |key: &str| options.get(key).and_then(whole);
     let settings: Map<String, Value> = options
@@ -93,7 +127,10 @@ fn common(fields: &Fields<'_>) -> Result<Question, Refusal> {
 }
 
 fn texts(list: &[Value]) -> Vec<String> {
-    list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    list.iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn check_options(options: &Map<String, Value>) -> Result<(), Refusal> {
@@ -112,7 +149,10 @@ fn check_options(options: &Map<String, Value>) -> Result<(), Refusal> {
         };
         if !fits {
             let message = format!("option \"{name}\" must be of type {kind}");
-            return Err(Refusal { status: 500, message });
+            return Err(Refusal {
+                status: 500,
+                message,
+            });
         }
     }
     Ok(())
@@ -122,7 +162,9 @@ fn think(value: Option<&Value>) -> Result<Option<bool>, Refusal> {
     match value {
         None => Ok(None),
         Some(Value::Bool(think)) => Ok(Some(*think)),
-        Some(Value::String(level)) if ["low", "medium", "high", "max"].contains(&level.as_str()) => {
+        Some(Value::String(level))
+            if ["low", "medium", "high", "max"].contains(&level.as_str()) =>
+        {
             Ok(Some(true))
         }
         Some(other) => Err(Refusal::bad(format!(
@@ -159,10 +201,14 @@ fn go_duration(text: &str) -> Result<f64, String> {
     }
     let mut seconds = 0.0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
         rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let letters = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         seconds += number
             * match &rest[..letters] {
                 "" => return Err(format!("time: missing unit in duration {text:?}")),
@@ -274,11 +320,17 @@ impl Voice<'_> {
             created_at: self.created_at,
             response: (!self.chat).then_some(text),
             thinking: thinking.filter(|_| !self.chat),
-            message: self.chat.then_some(Message { role: "assistant", content: text, thinking }),
+            message: self.chat.then_some(Message {
+                role: "assistant",
+                content: text,
+                thinking,
+            }),
             done: ending.is_some(),
             done_reason: ending.map(|ending| ending.reason),
             context: if self.chat { &[] } else { context },
-            metrics: ending.map(|ending| Durations::from(&ending.metrics)).unwrap_or_default(),
+            metrics: ending
+                .map(|ending| Durations::from(&ending.metrics))
+                .unwrap_or_default(),
         })
     }
 }
@@ -295,7 +347,7 @@ mod tests {
 
     #[test]
     fn keep_alive_is_read_as_go_reads_it() {
-        let minutes = |minutes| Ok(KeepAlive::For(Duration::from_secs(minutes * 60)));
+        let minutes = |minutes| Ok(KeepAlive::For(Duration::from_mins(minutes)));
         assert_eq!(keep_alive(&json!("1h30m")), minutes(90));
         assert_eq!(keep_alive(&json!(300)), minutes(5));
         assert_eq!(keep_alive(&json!("0")), minutes(0));
@@ -326,7 +378,10 @@ mod tests {
                 "\"steady\" does not support thinking",
             ),
         ] {
-            let refusal = Refusal { status, message: message.into() };
+            let refusal = Refusal {
+                status,
+                message: message.into(),
+            };
             assert_eq!(ask(body), Err(refusal));
         }
     }
@@ -338,16 +393,30 @@ mod tests {
             "options": {"num_predict": 5, "seed": 9, "num_ctx": 256, "stop": ["x"], "what": []},
         }));
         let question = question.unwrap();
-        assert_eq!((question.limit, question.seed, question.context), (Some(5), 9, 256));
-        assert_eq!((question.think, question.stream, question.empty), (false, false, false));
+        assert_eq!(
+            (question.limit, question.seed, question.context),
+            (Some(5), 9, 256)
+        );
+        assert_eq!(
+            (question.think, question.stream, question.empty),
+            (false, false, false)
+        );
         assert_eq!(question.stop, ["x"]);
         assert_eq!(question.settings, r#"{"num_ctx":256}"#);
     }
 
     #[test]
     fn an_empty_prompt_asks_nothing() {
-        assert!(ask(json!({"model": "steady", "system": "be brief"})).unwrap().empty);
-        let chat = chat(json!({"model": "steady", "messages": []}).as_object().unwrap());
+        assert!(
+            ask(json!({"model": "steady", "system": "be brief"}))
+                .unwrap()
+                .empty
+        );
+        let chat = chat(
+            json!({"model": "steady", "messages": []})
+                .as_object()
+                .unwrap(),
+        );
         assert!(chat.unwrap().empty);
     }
 }

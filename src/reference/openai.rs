@@ -11,7 +11,10 @@ use super::words::Piece;
 
 /// Reads `/v1/chat/completions`.
 pub fn chat(object: &Map<String, Value>) -> Result<Question, Refusal> {
-    let fields = Fields { object, of: "ChatCompletionRequest" };
+    let fields = Fields {
+        object,
+        of: "ChatCompletionRequest",
+    };
     let mut question = common(&fields)?;
     let messages = fields.list("messages")?.map_or(&[][..], Vec::as_slice);
     if messages.is_empty() {
@@ -26,9 +29,14 @@ pub fn chat(object: &Map<String, Value>) -> Result<Question, Refusal> {
 
 /// Reads `/v1/completions`.
 pub fn completions(object: &Map<String, Value>) -> Result<Question, Refusal> {
-    let fields = Fields { object, of: "CompletionRequest" };
+    let fields = Fields {
+        object,
+        of: "CompletionRequest",
+    };
     let mut question = common(&fields)?;
-    question.prompt = fields.text("prompt")?.unwrap_or_default().to_owned();
+    question
+        .prompt
+        .push_str(fields.text("prompt")?.unwrap_or_default());
     Ok(question)
 }
 
@@ -51,15 +59,19 @@ fn common(fields: &Fields<'_>) -> Result<Question, Refusal> {
     let stop = match fields.get("stop") {
         None => Vec::new(),
         Some(Value::String(stop)) => vec![stop.clone()],
-        Some(Value::Array(list)) => {
-            list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-        }
+        Some(Value::Array(list)) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         Some(_) => return Err(Refusal::bad("invalid type for 'stop' field")),
     };
     let limit = fields
         .integer("max_completion_tokens")?
         .or(fields.integer("max_tokens")?);
-    let usage = fields.map("stream_options")?.and_then(|options| options.get("include_usage"));
+    let usage = fields
+        .map("stream_options")?
+        .and_then(|options| options.get("include_usage"));
     Ok(Question {
         think: model.thinks() && fields.text("reasoning_effort")? != Some("none"),
         model,
@@ -123,14 +135,24 @@ impl Voice<'_> {
     }
 
     /// The whole answer in one object.
-    pub fn whole(self, text: &str, thinking: Option<&str>, reason: &str, metrics: &Metrics) -> Value {
+    pub fn whole(
+        self,
+        text: &str,
+        thinking: Option<&str>,
+        reason: &str,
+        metrics: &Metrics,
+    ) -> Value {
         let mut choice = if self.chat {
             json!({"message": {"role": "assistant", "content": text}})
         } else {
             json!({"text": text})
         };
         if let Some(thinking) = thinking {
-            let place = if self.chat { &mut choice["message"] } else { &mut choice };
+            let place = if self.chat {
+                &mut choice["message"]
+            } else {
+                &mut choice
+            };
             place["reasoning_content"] = json!(thinking);
         }
         let mut object = self.object(false, Some(finished(choice, Some(reason))));
@@ -197,7 +219,10 @@ mod tests {
         let question = chat(body.as_object().unwrap()).unwrap();
         assert_eq!(question.prompt, "brief\nhi\n");
         assert_eq!((question.limit, question.seed), (Some(4), 3));
-        assert_eq!((question.think, question.stream, question.include_usage), (false, true, true));
+        assert_eq!(
+            (question.think, question.stream, question.include_usage),
+            (false, true, true)
+        );
         assert_eq!(question.stop, ["x"]);
     }
 

@@ -18,16 +18,26 @@ pub struct Refusal {
 impl Refusal {
     /// 400.
     pub fn bad(message: impl Into<String>) -> Self {
-        Self { status: 400, message: message.into() }
+        Self {
+            status: 400,
+            message: message.into(),
+        }
     }
 
     /// 404 for a model.
     pub fn not_found(model: &str) -> Self {
-        Self { status: 404, message: format!("model '{model}' not found") }
+        Self {
+            status: 404,
+            message: format!("model '{model}' not found"),
+        }
     }
 }
 
 /// What a model is asked.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of the protocols"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     /// The model.
@@ -82,7 +92,9 @@ fn go_syntax_error(error: &serde_json::Error, body: &[u8]) -> String {
     if error.is_eof() {
         return "unexpected EOF".into();
     }
-    let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
+    let line = body
+        .split(|byte| *byte == b'\n')
+        .nth(error.line().saturating_sub(1));
     let byte = line.and_then(|line| line.get(error.column().saturating_sub(1)));
     let found = byte.map_or('\u{fffd}', |byte| char::from(*byte));
     let words = error.to_string();
@@ -222,15 +234,24 @@ mod tests {
         );
         assert_eq!(message(""), "missing request body");
         assert_eq!(message("{"), "unexpected EOF");
-        assert_eq!(message("{} x"), "invalid character 'x' after top-level value");
-        assert_eq!(message("<"), "invalid character '<' looking for beginning of value");
+        assert_eq!(
+            message("{} x"),
+            "invalid character 'x' after top-level value"
+        );
+        assert_eq!(
+            message("<"),
+            "invalid character '<' looking for beginning of value"
+        );
         assert!(message("[]").starts_with("json: cannot unmarshal array"));
     }
 
     #[test]
     fn a_wrong_type_names_the_field() {
         let object = object(br#"{"model":5,"stream":null}"#).unwrap();
-        let fields = Fields { object: &object, of: "GenerateRequest" };
+        let fields = Fields {
+            object: &object,
+            of: "GenerateRequest",
+        };
         assert_eq!(
             fields.text("model").unwrap_err().message,
             "json: cannot unmarshal number into Go struct field GenerateRequest.model of type string"

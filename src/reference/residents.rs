@@ -18,7 +18,7 @@ pub enum KeepAlive {
 impl Default for KeepAlive {
     /// Five minutes, as with Ollama.
     fn default() -> Self {
-        Self::For(Duration::from_secs(300))
+        Self::For(Duration::from_mins(5))
     }
 }
 
@@ -64,7 +64,11 @@ struct Resident {
 
 impl Resident {
     fn expired(&self, now: Instant) -> bool {
-        let keep = if self.leaving { KeepAlive::For(LEAVING) } else { self.keep };
+        let keep = if self.leaving {
+            KeepAlive::For(LEAVING)
+        } else {
+            self.keep
+        };
         match keep {
             KeepAlive::Forever => false,
             KeepAlive::For(time) => self.active == 0 && now >= self.idle_since + time,
@@ -97,7 +101,10 @@ impl Residents {
             let same = resident.name == name;
             !resident.expired(now) && !(same && (resident.leaving || resident.settings != settings))
         });
-        let known = list.residents.iter_mut().find(|resident| resident.name == name);
+        let known = list
+            .residents
+            .iter_mut()
+            .find(|resident| resident.name == name);
         let (number, ready) = if let Some(resident) = known {
             resident.active += 1;
             (resident.number, resident.ready)
@@ -131,7 +138,12 @@ impl Residents {
 
     /// Unloads a model, shortly after this was answered or after its last request.
     pub fn unload(&self, name: &str, now: Instant) {
-        for resident in self.lock().residents.iter_mut().filter(|resident| resident.name == name) {
+        for resident in self
+            .lock()
+            .residents
+            .iter_mut()
+            .filter(|resident| resident.name == name)
+        {
             resident.leaving = true;
             resident.idle_since = now;
         }
@@ -141,7 +153,10 @@ impl Residents {
     pub fn loaded(&self, now: Instant) -> Vec<Loaded> {
         let mut list = self.lock();
         list.residents.retain(|resident| !resident.expired(now));
-        let ready = list.residents.iter().filter(|resident| resident.ready <= now);
+        let ready = list
+            .residents
+            .iter()
+            .filter(|resident| resident.ready <= now);
         ready
             .map(|resident| Loaded {
                 name: resident.name.clone(),
@@ -163,7 +178,11 @@ impl Residents {
         list.residents.retain(|resident| {
             resident.number != number || resident.active != 1 || resident.ready <= now
         });
-        for resident in list.residents.iter_mut().filter(|resident| resident.number == number) {
+        for resident in list
+            .residents
+            .iter_mut()
+            .filter(|resident| resident.number == number)
+        {
             resident.active = resident.active.saturating_sub(1);
             resident.keep = keep;
             resident.idle_since = now;
@@ -199,9 +218,15 @@ mod tests {
         let later = now + LOAD;
         let cold = enter(&residents, "a", "", now);
         assert_eq!(cold.ready, later);
-        assert!(residents.loaded(now).is_empty(), "listed only once it is loaded");
+        assert!(
+            residents.loaded(now).is_empty(),
+            "listed only once it is loaded"
+        );
         assert_eq!(enter(&residents, "a", "", later).ready, later);
-        assert_eq!(enter(&residents, "a", "num_ctx=1", later).ready, later + LOAD);
+        assert_eq!(
+            enter(&residents, "a", "num_ctx=1", later).ready,
+            later + LOAD
+        );
     }
 
     #[test]

@@ -25,8 +25,14 @@ const MODIFIED_AT: &str = "2026-01-01T00:00:00Z";
 const FOREVER_DAYS: i64 = 36_500;
 
 /// The paths that are read with GET.
-const READ: [&str; 6] =
-    ["/", "/api/version", "/api/tags", "/api/ps", "/v1/models", "/reference/requests"];
+const READ: [&str; 6] = [
+    "/",
+    "/api/version",
+    "/api/tags",
+    "/api/ps",
+    "/v1/models",
+    "/reference/requests",
+];
 
 /// When a request came.
 #[derive(Clone, Copy)]
@@ -40,7 +46,14 @@ pub struct Arrival {
 /// Answers a request; the number is its place in the journal, if it has one.
 pub fn answer(state: &State, request: &Request, arrival: Arrival) -> (Answer, Option<u64>) {
     if state.loopback && is_foreign(request) {
-        return (Answer::Now(Reply { status: 403, content_type: "", body: Vec::new() }), None);
+        return (
+            Answer::Now(Reply {
+                status: 403,
+                content_type: "",
+                body: Vec::new(),
+            }),
+            None,
+        );
     }
     let path = request.path.as_str();
     let writes = path == "/api/show" || Route::of(path).is_some();
@@ -50,9 +63,10 @@ pub fn answer(state: &State, request: &Request, arrival: Arrival) -> (Answer, Op
             let (answer, id) = ask(state, request, arrival);
             (answer, Some(id))
         }
-        _ if writes || READ.contains(&path) => {
-            (Answer::Now(Reply::text(405, "405 method not allowed")), None)
-        }
+        _ if writes || READ.contains(&path) => (
+            Answer::Now(Reply::text(405, "405 method not allowed")),
+            None,
+        ),
         _ => (Answer::Now(Reply::text(404, "404 page not found")), None),
     }
 }
@@ -61,15 +75,22 @@ pub fn answer(state: &State, request: &Request, arrival: Arrival) -> (Answer, Op
 /// another site, or a name that was bent to point here.
 fn is_foreign(request: &Request) -> bool {
     let origin = request.origin.as_deref().map(|origin| {
-        origin.split_once("://").map_or(origin, |(_, authority)| authority)
+        origin
+            .split_once("://")
+            .map_or(origin, |(_, authority)| authority)
     });
     let foreign = |authority: &str| {
-        let end = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
+        let end = authority
+            .rfind(':')
+            .filter(|colon| !authority[*colon..].contains(']'));
         let host = &authority[..end.unwrap_or(authority.len())];
         let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
         address.is_none() && host != "localhost" && !host.ends_with(".localhost")
     };
-    [request.host.as_deref(), origin].into_iter().flatten().any(foreign)
+    [request.host.as_deref(), origin]
+        .into_iter()
+        .flatten()
+        .any(foreign)
 }
 
 fn read(state: &State, path: &str, arrival: Arrival) -> Answer {
@@ -83,11 +104,16 @@ fn read(state: &State, path: &str, arrival: Arrival) -> Answer {
         "/api/tags" => json!({"models": catalogue::listed().iter().map(tag).collect::<Vec<_>>()}),
         "/api/ps" => {
             let loaded = state.residents.loaded(arrival.received);
-            if loaded.iter().any(|model| faults::hangs_the_list(&model.name)) {
+            if loaded
+                .iter()
+                .any(|model| faults::hangs_the_list(&model.name))
+            {
                 return Answer::Later(Tape::closing([Step::Stall]), None);
             }
-            let models: Vec<Value> =
-                loaded.iter().map(|model| resident(model, arrival.received_at)).collect();
+            let models: Vec<Value> = loaded
+                .iter()
+                .map(|model| resident(model, arrival.received_at))
+                .collect();
             json!({"models": models})
         }
         "/v1/models" => {
@@ -99,7 +125,12 @@ fn read(state: &State, path: &str, arrival: Arrival) -> Answer {
                 .collect();
             json!({"object": "list", "data": models})
         }
-        _ => state.journal.requests().iter().map(SeenRequest::to_json).collect(),
+        _ => state
+            .journal
+            .requests()
+            .iter()
+            .map(SeenRequest::to_json)
+            .collect(),
     };
     Answer::Now(Reply::json(200, &body))
 }
@@ -133,7 +164,9 @@ fn resident(loaded: &Loaded, now: DateTime<Utc>) -> Value {
         .remaining
         .and_then(|time| TimeDelta::from_std(time).ok())
         .unwrap_or(TimeDelta::days(FOREVER_DAYS));
-    let expires_at = now.checked_add_signed(remaining).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let expires_at = now
+        .checked_add_signed(remaining)
+        .unwrap_or(DateTime::<Utc>::MAX_UTC);
     let mut entry = match catalogue::resolve(&loaded.name) {
         Ok(Some(model)) => tag(&model),
         _ => json!({}),
@@ -151,13 +184,29 @@ fn resident(loaded: &Loaded, now: DateTime<Utc>) -> Value {
 /// The routes that name a model. They are written down.
 fn ask(state: &State, request: &Request, arrival: Arrival) -> (Answer, u64) {
     let object = question::object(&request.body);
-    let name = object.as_ref().ok().and_then(|object| object.get("model")?.as_str());
-    let Arrival { received, received_at } = arrival;
+    let name = object
+        .as_ref()
+        .ok()
+        .and_then(|object| object.get("model")?.as_str());
+    let Arrival {
+        received,
+        received_at,
+    } = arrival;
     let (id, earlier) =
-        state.journal.begin(&request.path, name, &request.body, received, received_at);
+        state
+            .journal
+            .begin(&request.path, name, &request.body, received, received_at);
     let Some(route) = Route::of(&request.path) else {
-        let reply = object.and_then(|object| show(&Fields { object: &object, of: "ShowRequest" }));
-        return (Answer::Now(reply.unwrap_or_else(|refusal| Route::Generate.refuse(&refusal))), id);
+        let reply = object.and_then(|object| {
+            show(&Fields {
+                object: &object,
+                of: "ShowRequest",
+            })
+        });
+        return (
+            Answer::Now(reply.unwrap_or_else(|refusal| Route::Generate.refuse(&refusal))),
+            id,
+        );
     };
     let question = object.and_then(|object| route.question(&object));
     let answer = match question {
@@ -220,11 +269,23 @@ mod tests {
 
     #[test]
     fn only_this_machines_own_names_are_answered() {
-        for host in ["127.0.0.1:11434", "localhost", "localhost:1", "[::1]:11434", "a.localhost:1"] {
+        for host in [
+            "127.0.0.1:11434",
+            "localhost",
+            "localhost:1",
+            "[::1]:11434",
+            "a.localhost:1",
+        ] {
             assert!(!is_foreign(&request(host, None)), "{host}");
         }
         assert!(is_foreign(&request("attacker.example:11434", None)));
-        assert!(is_foreign(&request("localhost", Some("https://attacker.example"))));
-        assert!(!is_foreign(&request("localhost", Some("http://localhost:8000"))));
+        assert!(is_foreign(&request(
+            "localhost",
+            Some("https://attacker.example")
+        )));
+        assert!(!is_foreign(&request(
+            "localhost",
+            Some("http://localhost:8000")
+        )));
     }
 }

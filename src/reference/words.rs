@@ -5,13 +5,70 @@ use super::catalogue::Script;
 /// What tokens are drawn from. Some have several bytes a character, so that a client that cuts
 /// characters apart is found out.
 const WORDS: [&str; 64] = [
-    "the", "a", "river", "stone", "light", "slow", "quick", "over", "under", "bridge", "morning",
-    "paper", "copper", "wind", "field", "seven", "blue", "quiet", "engine", "letter", "winter",
-    "garden", "north", "carries", "turns", "keeps", "finds", "opens", "measures", "waits", "and",
-    "or", "but", "with", "without", "between", "around", "again", "often", "never", "almost",
-    "evenly", "glass", "harbour", "signal", "table", "cloud", "thread", "answer", "question",
-    "café", "naïve", "straße", "smörgås", "日本", "語", "Ελλάδα", "мост", "🙂", "🌊", "fin",
-    "word", "clock", "second",
+    "the",
+    "a",
+    "river",
+    "stone",
+    "light",
+    "slow",
+    "quick",
+    "over",
+    "under",
+    "bridge",
+    "morning",
+    "paper",
+    "copper",
+    "wind",
+    "field",
+    "seven",
+    "blue",
+    "quiet",
+    "engine",
+    "letter",
+    "winter",
+    "garden",
+    "north",
+    "carries",
+    "turns",
+    "keeps",
+    "finds",
+    "opens",
+    "measures",
+    "waits",
+    "and",
+    "or",
+    "but",
+    "with",
+    "without",
+    "between",
+    "around",
+    "again",
+    "often",
+    "never",
+    "almost",
+    "evenly",
+    "glass",
+    "harbour",
+    "signal",
+    "table",
+    "cloud",
+    "thread",
+    "answer",
+    "question",
+    "café",
+    "naïve",
+    "straße",
+    "smörgås",
+    "日本",
+    "語",
+    "Ελλάδα",
+    "мост",
+    "🙂",
+    "🌊",
+    "fin",
+    "word",
+    "clock",
+    "second",
 ];
 
 /// Words between two full stops.
@@ -160,7 +217,14 @@ mod tests {
     use super::*;
 
     fn wish<'a>(seed: u64, stop: &'a [String]) -> Wish<'a> {
-        Wish { prompt: "Hi", model: "steady", seed, think: true, limit: None, stop }
+        Wish {
+            prompt: "Hi",
+            model: "steady",
+            seed,
+            think: true,
+            limit: None,
+            stop,
+        }
     }
 
     fn text(output: &Output) -> String {
@@ -173,18 +237,41 @@ mod tests {
         let first = write(&script, wish(7, &[]));
         assert_eq!(first, write(&script, wish(7, &[])));
         assert_ne!(text(&first), text(&write(&script, wish(8, &[]))));
-        let other = Wish { prompt: "Ho", ..wish(7, &[]) };
+        let other = Wish {
+            prompt: "Ho",
+            ..wish(7, &[])
+        };
         assert_ne!(text(&first), text(&write(&script, other)));
     }
 
     #[test]
     fn a_limit_counts_thinking_and_answer() {
-        let script = Script { thinking: 5, tokens: 10, chunk: 2, ..Script::default() };
-        let output = write(&script, Wish { limit: Some(8), ..wish(1, &[]) });
+        let script = Script {
+            thinking: 5,
+            tokens: 10,
+            chunk: 2,
+            ..Script::default()
+        };
+        let output = write(
+            &script,
+            Wish {
+                limit: Some(8),
+                ..wish(1, &[])
+            },
+        );
         assert_eq!((output.tokens, output.reason), (8, "length"));
-        let thoughts = output.pieces.iter().filter(|piece| matches!(piece, Piece::Thinking(_)));
+        let thoughts = output
+            .pieces
+            .iter()
+            .filter(|piece| matches!(piece, Piece::Thinking(_)));
         assert_eq!((thoughts.count(), output.pieces.len()), (3, 5));
-        let silent = write(&script, Wish { think: false, ..wish(1, &[]) });
+        let silent = write(
+            &script,
+            Wish {
+                think: false,
+                ..wish(1, &[])
+            },
+        );
         assert_eq!((silent.tokens, silent.reason), (10, "stop"));
     }
 

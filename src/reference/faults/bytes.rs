@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{GAP, HOSTILE, Make, Scene, closing_head, write};
+use super::{GAP, HOSTILE, Make, Scene, after, closing_head, write};
 use crate::reference::tape::{LAST_CHUNK, Step, Tape, chunk};
 
 /// Bytes of one write of an endless line.
@@ -14,7 +14,9 @@ pub const CASES: &[(&str, Make)] = &[
     ("one-byte-writes", one_byte_writes),
     ("one-write", one_write),
     ("split-character", split_character),
-    ("escaped-surrogates", |scene| literal(scene, br#""\ud83d\ude42""#)),
+    ("escaped-surrogates", |scene| {
+        literal(scene, br#""\ud83d\ude42""#)
+    }),
     ("lone-surrogate", |scene| literal(scene, br#""\ud83d""#)),
     ("invalid-utf8", |scene| literal(scene, b"\"\xff\xfe\"")),
     ("crlf", crlf),
@@ -29,13 +31,20 @@ pub const CASES: &[(&str, Make)] = &[
     ("endless-line", endless_line),
     ("gzip", gzip),
     ("broken-chunk", broken_chunk),
-    ("unfinished-chunks", |scene| scene.texts_then(write(GAP * 3, b"", false))),
+    ("unfinished-chunks", |scene| {
+        scene.texts_then(write(GAP * 3, b"", false))
+    }),
     ("wrong-length", wrong_length),
-    ("reset", |scene| scene.texts_then(Step::Reset { at: GAP * 3 })),
+    ("reset", |scene| {
+        scene.texts_then(Step::Reset { at: GAP * 3 })
+    }),
 ];
 
 fn literal(scene: &Scene<'_>, text: &[u8]) -> Tape {
-    let frames = [scene.literal(text)].into_iter().chain(scene.end()).collect();
+    let frames = [scene.literal(text)]
+        .into_iter()
+        .chain(scene.end())
+        .collect();
     scene.stream(frames)
 }
 
@@ -44,7 +53,11 @@ fn one_byte_writes(scene: &Scene<'_>) -> Tape {
     let mut steps = vec![write(Duration::ZERO, &scene.head(), false)];
     let gap = scene.time(0);
     for (frame, content) in scene.whole() {
-        steps.push(Step::Bytewise { bytes: chunk(&frame), gap, content });
+        steps.push(Step::Bytewise {
+            bytes: chunk(&frame),
+            gap,
+            content,
+        });
     }
     steps.push(write(Duration::ZERO, LAST_CHUNK, false));
     Tape::complete(steps)
@@ -52,7 +65,12 @@ fn one_byte_writes(scene: &Scene<'_>) -> Tape {
 
 /// Head, all objects and the end in a single write.
 fn one_write(scene: &Scene<'_>) -> Tape {
-    let bytes = [scene.head(), chunk(&scene.whole_bytes()), LAST_CHUNK.to_vec()].concat();
+    let bytes = [
+        scene.head(),
+        chunk(&scene.whole_bytes()),
+        LAST_CHUNK.to_vec(),
+    ]
+    .concat();
     Tape::complete([write(Duration::ZERO, &bytes, true)])
 }
 
@@ -60,9 +78,13 @@ fn one_write(scene: &Scene<'_>) -> Tape {
 fn split_character(scene: &Scene<'_>) -> Tape {
     let mut frames = scene.texts();
     let (last, _) = frames.remove(2);
-    let at = last.windows(4).position(|window| window == "🙂".as_bytes()).unwrap_or(0) + 2;
+    let at = last
+        .windows(4)
+        .position(|window| window == "🙂".as_bytes())
+        .unwrap_or(0)
+        + 2;
     let mut steps = scene.steps(frames);
-    let due = scene.after(&steps);
+    let due = after(&steps);
     steps.push(write(due, &chunk(&last[..at]), false));
     let due = due + scene.time(20);
     steps.push(write(due, &chunk(&last[at..]), true));
@@ -102,7 +124,10 @@ fn cut_object(scene: &Scene<'_>) -> Tape {
 }
 
 fn hostile(scene: &Scene<'_>) -> Tape {
-    let frames = [scene.text(HOSTILE)].into_iter().chain(scene.end()).collect();
+    let frames = [scene.text(HOSTILE)]
+        .into_iter()
+        .chain(scene.end())
+        .collect();
     scene.stream(frames)
 }
 
@@ -130,7 +155,11 @@ fn endless_line(scene: &Scene<'_>) -> Tape {
     let (frame, _) = scene.text("~");
     let begin = frame.split(|byte| *byte == b'~').next().unwrap_or_default();
     Tape::closing([
-        write(Duration::ZERO, &[scene.head(), chunk(begin)].concat(), false),
+        write(
+            Duration::ZERO,
+            &[scene.head(), chunk(begin)].concat(),
+            false,
+        ),
         Step::Endless {
             bytes: chunk(&vec![b'a'; FLOOD]),
             gap: Duration::ZERO,
@@ -144,7 +173,11 @@ fn gzip(scene: &Scene<'_>) -> Tape {
     let more = "Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n";
     let head = crate::reference::http::head(200, scene.dialect.route.stream_type(), more);
     let body = chunk(&stored_gzip(&scene.whole_bytes()));
-    Tape::complete([write(Duration::ZERO, &[head, body, LAST_CHUNK.to_vec()].concat(), true)])
+    Tape::complete([write(
+        Duration::ZERO,
+        &[head, body, LAST_CHUNK.to_vec()].concat(),
+        true,
+    )])
 }
 
 /// A gzip file with a single stored block (RFC 1951, section 3.2.4, and RFC 1952).
@@ -172,7 +205,11 @@ fn broken_chunk(scene: &Scene<'_>) -> Tape {
 
 /// More promised than sent.
 fn wrong_length(scene: &Scene<'_>) -> Tape {
-    let body: Vec<u8> = scene.texts().into_iter().flat_map(|(bytes, _)| bytes).collect();
+    let body: Vec<u8> = scene
+        .texts()
+        .into_iter()
+        .flat_map(|(bytes, _)| bytes)
+        .collect();
     let more = format!("Content-Length: {}\r\n", body.len() + 1000);
     let head = closing_head(200, scene.dialect.route.stream_type(), &more);
     Tape::closing([write(Duration::ZERO, &[head, body].concat(), true)])
@@ -186,6 +223,9 @@ mod tests {
     fn the_checksum_is_that_of_gzip() {
         // The check value of CRC-32 for the nine digits.
         let file = stored_gzip(b"123456789");
-        assert_eq!(file[file.len() - 8..file.len() - 4], 0xcbf4_3926_u32.to_le_bytes());
+        assert_eq!(
+            file[file.len() - 8..file.len() - 4],
+            0xcbf4_3926_u32.to_le_bytes()
+        );
     }
 }

@@ -14,7 +14,13 @@ pub const CASES: &[(&str, Make)] = &[
     ("zero-eval", zero_eval),
     ("one-token", one_token),
     ("inconsistent", |scene| {
-        ending(scene, &Metrics { total: Duration::from_millis(2), ..metrics() })
+        ending(
+            scene,
+            &Metrics {
+                total: Duration::from_millis(2),
+                ..metrics()
+            },
+        )
     }),
     ("second-done", second_done),
     ("after-done", after_done),
@@ -30,14 +36,21 @@ pub const CASES: &[(&str, Make)] = &[
 ];
 
 fn ending(scene: &Scene<'_>, metrics: &Metrics) -> Tape {
-    let frames = scene.texts().into_iter().chain(scene.end_with("", metrics)).collect();
+    let frames = scene
+        .texts()
+        .into_iter()
+        .chain(scene.end_with("", metrics))
+        .collect();
     scene.stream(frames)
 }
 
 /// Two texts, an error, and then text that nobody should believe.
 fn error_line(scene: &Scene<'_>) -> Tape {
     let mut frames = scene.texts();
-    frames.insert(2, scene.error("an error was encountered while running the model"));
+    frames.insert(
+        2,
+        scene.error("an error was encountered while running the model"),
+    );
     scene.stream(frames)
 }
 
@@ -60,13 +73,22 @@ fn zero_eval(scene: &Scene<'_>) -> Tape {
 }
 
 fn one_token(scene: &Scene<'_>) -> Tape {
-    let figures = Metrics { output_tokens: 1, ..metrics() };
-    let frames = [scene.text("Hello")].into_iter().chain(scene.end_with("", &figures)).collect();
+    let figures = Metrics {
+        output_tokens: 1,
+        ..metrics()
+    };
+    let frames = [scene.text("Hello")]
+        .into_iter()
+        .chain(scene.end_with("", &figures))
+        .collect();
     scene.stream(frames)
 }
 
 fn second_done(scene: &Scene<'_>) -> Tape {
-    let other = Metrics { output_tokens: 99, ..metrics() };
+    let other = Metrics {
+        output_tokens: 99,
+        ..metrics()
+    };
     let mut frames = scene.whole();
     frames.extend(scene.end_with("", &other));
     scene.stream(frames)
@@ -105,7 +127,10 @@ fn early_metrics(scene: &Scene<'_>) -> Tape {
 /// Three objects with empty text, 5 ms apart, before the first with some.
 fn empty_first(scene: &Scene<'_>) -> Tape {
     let empty = || (scene.text("").0, false);
-    let frames = [empty(), empty(), empty()].into_iter().chain(scene.whole()).collect();
+    let frames = [empty(), empty(), empty()]
+        .into_iter()
+        .chain(scene.whole())
+        .collect();
     scene.stream(frames)
 }
 
@@ -118,17 +143,31 @@ fn null_content(scene: &Scene<'_>) -> Tape {
 /// An object that lacks what it should carry.
 fn missing_message(scene: &Scene<'_>) -> Tape {
     let (frame, _) = scene.text("");
-    let renamed = [&b"\"response\""[..], b"\"message\"", b"\"delta\"", b"\"text\""]
-        .iter()
-        .fold(frame, |frame, key| replace(&frame, key, b"\"other\""));
-    let frames = [(renamed, false)].into_iter().chain(scene.whole()).collect();
+    let renamed = [
+        &b"\"response\""[..],
+        b"\"message\"",
+        b"\"delta\"",
+        b"\"text\"",
+    ]
+    .iter()
+    .fold(frame, |frame, key| replace(&frame, key, b"\"other\""));
+    let frames = [(renamed, false)]
+        .into_iter()
+        .chain(scene.whole())
+        .collect();
     scene.stream(frames)
 }
 
 /// Every object begins with fields that no version has had yet.
 fn unknown_fields(scene: &Scene<'_>) -> Tape {
     let strange = |(frame, content): Frame| {
-        (add(&frame, br#""novelty":{"deep":[1,{"done":true}]},"":null,"Done":true"#), content)
+        (
+            add(
+                &frame,
+                br#""novelty":{"deep":[1,{"done":true}]},"":null,"Done":true"#,
+            ),
+            content,
+        )
     };
     scene.stream(scene.whole().into_iter().map(strange).collect())
 }
@@ -136,13 +175,20 @@ fn unknown_fields(scene: &Scene<'_>) -> Tape {
 /// Clocks of long ago and of the far future.
 fn created_at(scene: &Scene<'_>) -> Tape {
     let years = ["1970", "9999", "0001", "1970"];
-    let now = scene.dialect.received_at.format("\"created_at\":\"%Y").to_string();
+    let now = scene
+        .dialect
+        .received_at
+        .format("\"created_at\":\"%Y")
+        .to_string();
     let frames = scene.whole().into_iter().zip(years.into_iter().cycle());
     let moved = frames.map(|((frame, content), year)| {
         let then = format!("\"created_at\":\"{year}");
         let frame = replace(&frame, now.as_bytes(), then.as_bytes());
         let created = format!("\"created\":{}", scene.dialect.received_at.timestamp());
-        (replace(&frame, created.as_bytes(), b"\"created\":-5"), content)
+        (
+            replace(&frame, created.as_bytes(), b"\"created\":-5"),
+            content,
+        )
     });
     scene.stream(moved.collect())
 }

@@ -17,14 +17,24 @@ pub const CASES: &[(&str, Make)] = &[
     ("html-error", |_| page(500)),
     ("huge-error", huge_error),
     ("hostile-error", |scene| scene.refuse(500, HOSTILE)),
-    ("forbidden", |_| reply(&Reply { status: 403, content_type: "", body: Vec::new() })),
+    ("forbidden", |_| {
+        reply(&Reply {
+            status: 403,
+            content_type: "",
+            body: Vec::new(),
+        })
+    }),
     ("busy-once", busy_once),
     ("late-headers", late_headers),
     ("silent", |_| Tape::closing([Step::Stall])),
     ("close", |_| Tape::closing([])),
     ("header-flood", header_flood),
-    ("not-http", |_| Tape::closing([write(Duration::ZERO, b"220 mail ready\r\n", false)])),
-    ("redirect-host", |_| redirect("http://elsewhere.invalid/api/generate")),
+    ("not-http", |_| {
+        Tape::closing([write(Duration::ZERO, b"220 mail ready\r\n", false)])
+    }),
+    ("redirect-host", |_| {
+        redirect("http://elsewhere.invalid/api/generate")
+    }),
     ("redirect-loop", |_| redirect("/api/generate")),
     ("ps-hang", |scene| scene.stream(scene.whole())),
 ];
@@ -48,7 +58,10 @@ fn huge_error(_: &Scene<'_>) -> Tape {
 /// Busy at the first request and each second one after it.
 fn busy_once(scene: &Scene<'_>) -> Tape {
     if scene.earlier.is_multiple_of(2) {
-        return scene.refuse(503, "server busy, please try again. maximum pending requests exceeded");
+        return scene.refuse(
+            503,
+            "server busy, please try again. maximum pending requests exceeded",
+        );
     }
     scene.stream(scene.whole())
 }
@@ -56,10 +69,17 @@ fn busy_once(scene: &Scene<'_>) -> Tape {
 /// A whole answer, but nothing at all of it for a while.
 fn late_headers(scene: &Scene<'_>) -> Tape {
     let late = scene.time(1000);
-    let steps = scene.stream(scene.whole()).steps.map(move |step| match step {
-        Step::Write { at, bytes, content } => Step::Write { at: at + late, bytes, content },
-        other => other,
-    });
+    let steps = scene
+        .stream(scene.whole())
+        .steps
+        .map(move |step| match step {
+            Step::Write { at, bytes, content } => Step::Write {
+                at: at + late,
+                bytes,
+                content,
+            },
+            other => other,
+        });
     Tape::complete(steps.collect::<Vec<_>>())
 }
 
@@ -68,7 +88,11 @@ fn header_flood(_: &Scene<'_>) -> Tape {
     let line = format!("X-Filler: {}\r\n", "x".repeat(1000));
     Tape::closing([
         write(Duration::ZERO, b"HTTP/1.1 200 OK\r\n", false),
-        Step::Endless { bytes: line.into_bytes(), gap: Duration::ZERO, content: false },
+        Step::Endless {
+            bytes: line.into_bytes(),
+            gap: Duration::ZERO,
+            content: false,
+        },
     ])
 }
 

@@ -41,7 +41,10 @@ fn changed(scene: &Scene<'_>, change: impl Fn(usize, &mut Value)) -> Vec<Frame> 
 /// The text of every frame changed.
 fn rewritten(scene: &Scene<'_>, rewrite: impl Fn(&str) -> String) -> Tape {
     let frames = scene.whole().into_iter().map(|(frame, content)| {
-        (rewrite(&String::from_utf8_lossy(&frame)).into_bytes(), content)
+        (
+            rewrite(&String::from_utf8_lossy(&frame)).into_bytes(),
+            content,
+        )
     });
     scene.stream(frames.collect())
 }

@@ -1,0 +1,434 @@
+//! The timed sockets.
+//!
+//! They live on one thread with a runtime of its own, so that parsing, storing and drawing cannot
+//! delay a stamp. What this thread does for a chunk: read, stamp, hand on. It knows HTTP, but no
+//! model server: what the bytes mean is decided elsewhere, later.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response, Uri, header};
+use hyper_util::rt::TokioIo;
+use rustls_platform_verifier::ConfigVerifierExt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::stream::Call;
+
+/// Pieces of one answer that may wait for their reader. A reader is only slower than a model
+/// when the whole machine is starved; the room is wide so that even then no read is put off.
+const ARRIVALS: usize = 16_384;
+
+/// When to give up.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Connecting.
+    pub connect: Duration,
+    /// From send to the first byte.
+    pub first_byte: Duration,
+    /// Between two bytes.
+    pub idle: Duration,
+    /// From send to the last byte.
+    pub total: Duration,
+}
+
+/// Something that a timed socket saw.
+#[derive(Debug)]
+pub enum Arrival {
+    /// Status and headers came.
+    Head {
+        /// Setting up the connection, before the send.
+        connect: Duration,
+        /// The last byte of the request was handed to the kernel.
+        sent: Instant,
+        /// HTTP status.
+        status: u16,
+        /// Value of `Content-Encoding`.
+        encoding: Option<String>,
+        /// Value of `Location`.
+        location: Option<String>,
+    },
+    /// Bytes of the body came.
+    Data {
+        /// When the read that completed them returned.
+        at: Instant,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// The body ended as HTTP says it should.
+    End,
+    /// It did not.
+    Failed(TransportError),
+}
+
+/// Why an answer did not come whole.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// No connection.
+    #[error("cannot connect to {address}: {reason}")]
+    Connect {
+        /// Host and port.
+        address: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// What came is not HTTP.
+    #[error("the answer is not HTTP: {0}")]
+    NotHttp(String),
+    /// No first byte in time.
+    #[error("no first byte within {0:?}; the model may still be loading")]
+    FirstByte(Duration),
+    /// The stream stalled.
+    #[error("no byte for {0:?}")]
+    Idle(Duration),
+    /// All in all too long.
+    #[error("not finished within {0:?}")]
+    Total(Duration),
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+struct Job {
+    call: Call,
+    deadlines: Deadlines,
+    cancel: CancellationToken,
+    arrivals: mpsc::Sender<Arrival>,
+}
+
+/// The way to the timed thread. It ends when the last copy is dropped.
+#[derive(Clone)]
+pub struct Transport {
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+impl Transport {
+    /// Starts the thread.
+    pub fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        std::thread::Builder::new()
+            .name("timed-sockets".into())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    while let Some(job) = queue.recv().await {
+                        tokio::spawn(carry_out(job));
+                    }
+                });
+            })?;
+        Ok(Self { jobs })
+    }
+
+    /// Sends a request. The socket closes as soon as `cancel` is cancelled or the receiver dropped.
+    pub fn send(
+        &self,
+        call: Call,
+        deadlines: Deadlines,
+        cancel: CancellationToken,
+    ) -> mpsc::Receiver<Arrival> {
+        let (arrivals, receiver) = mpsc::channel(ARRIVALS);
+        // The thread outlives every sender; were it gone, the receiver would end at once and
+        // the reader report a broken connection.
+        let _ = self.jobs.send(Job {
+            call,
+            deadlines,
+            cancel,
+            arrivals,
+        });
+        receiver
+    }
+}
+
+async fn carry_out(job: Job) {
+    let Job {
+        call,
+        deadlines,
+        cancel,
+        arrivals,
+    } = job;
+    let outcome = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(TransportError::Cancelled),
+        () = arrivals.closed() => return,
+        outcome = exchange(call, deadlines, &arrivals) => outcome,
+    };
+    let last = outcome.map_or_else(Arrival::Failed, |()| Arrival::End);
+    let _ = arrivals.send(last).await;
+}
+
+async fn exchange(
+    call: Call,
+    deadlines: Deadlines,
+    arrivals: &mpsc::Sender<Arrival>,
+) -> Result<(), TransportError> {
+    let begun = Instant::now();
+    let address = call.address();
+    let refused = |reason: String| TransportError::Connect {
+        address: address.clone(),
+        reason,
+    };
+    let (io, stamps) = tokio::time::timeout(deadlines.connect, connect(&call.url))
+        .await
+        .map_err(|_| refused(format!("no connection within {:?}", deadlines.connect)))?
+        .map_err(|error| refused(error.to_string()))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
+        .await
+        .map_err(|error| TransportError::Broken(error.to_string()))?;
+    let connect = begun.elapsed();
+    let request = request(&call).map_err(|error| refused(error.to_string()))?;
+
+    let conversation = async {
+        let send_begun = Instant::now();
+        let response = tokio::time::timeout(
+            deadlines.first_byte.min(deadlines.total),
+            sender.send_request(request),
+        )
+        .await
+        .map_err(|_| too_late(deadlines))?
+        .map_err(|error| classify(&error))?;
+        let sent = stamps.written().unwrap_or(send_begun);
+        let _ = arrivals.send(head(&response, connect, sent)).await;
+        read_body(response.into_body(), &stamps, sent, deadlines, arrivals).await
+    };
+    // The connection is driven in this task: dropping the task closes the socket at once.
+    let mut connection = std::pin::pin!(connection);
+    let mut conversation = std::pin::pin!(conversation);
+    let mut connected = true;
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut connection, if connected => connected = false,
+            outcome = &mut conversation => return outcome,
+        }
+    }
+}
+
+fn too_late(deadlines: Deadlines) -> TransportError {
+    if deadlines.total <= deadlines.first_byte {
+        TransportError::Total(deadlines.total)
+    } else {
+        TransportError::FirstByte(deadlines.first_byte)
+    }
+}
+
+async fn read_body(
+    mut body: Incoming,
+    stamps: &Stamps,
+    sent: Instant,
+    deadlines: Deadlines,
+    arrivals: &mpsc::Sender<Arrival>,
+) -> Result<(), TransportError> {
+    loop {
+        let left = deadlines.total.saturating_sub(sent.elapsed());
+        let wait = deadlines.idle.min(left);
+        let Ok(frame) = tokio::time::timeout(wait, body.frame()).await else {
+            return Err(if left <= deadlines.idle {
+                TransportError::Total(deadlines.total)
+            } else {
+                TransportError::Idle(deadlines.idle)
+            });
+        };
+        match frame {
+            None => return Ok(()),
+            Some(Err(error)) => return Err(classify(&error)),
+            Some(Ok(frame)) => {
+                let at = stamps.read().unwrap_or_else(Instant::now);
+                if let Ok(bytes) = frame.into_data()
+                    && arrivals.send(Arrival::Data { at, bytes }).await.is_err()
+                {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn request(call: &Call) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let mut builder = Request::post(call.url.path_and_query().map_or("/", |path| path.as_str()))
+        .header(header::HOST, call.address())
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(
+            header::USER_AGENT,
+            concat!("ollama-benchmarker/", env!("CARGO_PKG_VERSION")),
+        )
+        .header(header::ACCEPT, "*/*");
+    if let Some(token) = call.token.reveal() {
+        builder = builder.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    builder.body(Full::new(call.body.clone()))
+}
+
+fn head(response: &Response<Incoming>, connect: Duration, sent: Instant) -> Arrival {
+    let text = |name| {
+        response
+            .headers()
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into())
+    };
+    Arrival::Head {
+        connect,
+        sent,
+        status: response.status().as_u16(),
+        encoding: text(header::CONTENT_ENCODING),
+        location: text(header::LOCATION),
+    }
+}
+
+fn classify(error: &hyper::Error) -> TransportError {
+    let mut text = error.to_string();
+    if let Some(cause) = std::error::Error::source(error) {
+        text = format!("{text}: {cause}");
+    }
+    if error.is_parse() || error.is_parse_too_large() {
+        TransportError::NotHttp(text)
+    } else {
+        TransportError::Broken(text)
+    }
+}
+
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
+
+async fn connect(url: &Uri) -> io::Result<(Box<dyn Socket>, Arc<Stamps>)> {
+    let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidInput, reason.to_owned());
+    let host = url
+        .host()
+        .ok_or_else(|| invalid("the address names no host"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let secure = url.scheme_str() == Some("https");
+    let port = url.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let tcp = TcpStream::connect((host, port)).await?;
+    tcp.set_nodelay(true)?;
+    let stamps = Arc::new(Stamps::new());
+    let stamped = Stamped {
+        socket: tcp,
+        stamps: Arc::clone(&stamps),
+    };
+    if !secure {
+        return Ok((Box::new(stamped), stamps));
+    }
+    let config = rustls::ClientConfig::with_platform_verifier().map_err(io::Error::other)?;
+    let name = rustls::pki_types::ServerName::try_from(host.to_owned())
+        .map_err(|_| invalid("the host name cannot be used with TLS"))?;
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(name, stamped)
+        .await?;
+    Ok((Box::new(tls), stamps))
+}
+
+/// When a socket last read and wrote, in nanoseconds since `base`; 0 is never.
+struct Stamps {
+    base: Instant,
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Stamps {
+    fn new() -> Self {
+        Self {
+            base: Instant::now(),
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.base.elapsed().as_nanos())
+            .unwrap_or(u64::MAX)
+            .max(1)
+    }
+
+    fn instant(&self, stamp: &AtomicU64) -> Option<Instant> {
+        let nanoseconds = stamp.load(Ordering::Relaxed);
+        (nanoseconds > 0).then(|| self.base + Duration::from_nanos(nanoseconds))
+    }
+
+    fn read(&self) -> Option<Instant> {
+        self.instant(&self.read)
+    }
+
+    fn written(&self) -> Option<Instant> {
+        self.instant(&self.written)
+    }
+}
+
+/// A socket that stamps each read and write right after it returned, below TLS and HTTP.
+/// HTTP reads only when it has handed on all it had, so the newest stamp is that of the read
+/// which completed the piece in hand.
+struct Stamped {
+    socket: TcpStream,
+    stamps: Arc<Stamps>,
+}
+
+impl AsyncRead for Stamped {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.socket).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.stamps.read.store(self.stamps.now(), Ordering::Relaxed);
+        }
+        outcome
+    }
+}
+
+impl Stamped {
+    fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
+        if matches!(outcome, Poll::Ready(Ok(written)) if *written > 0) {
+            self.stamps
+                .written
+                .store(self.stamps.now(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl AsyncWrite for Stamped {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.wrote(&outcome);
+        outcome
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, buffers);
+        self.wrote(&outcome);
+        outcome
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
