@@ -341,7 +341,7 @@ mod tests {
 
     use super::*;
 
-    fn ask(body: Value) -> Result<Question, Refusal> {
+    fn ask(body: &Value) -> Result<Question, Refusal> {
         generate(body.as_object().unwrap())
     }
 
@@ -382,13 +382,13 @@ mod tests {
                 status,
                 message: message.into(),
             };
-            assert_eq!(ask(body), Err(refusal));
+            assert_eq!(ask(&body), Err(refusal));
         }
     }
 
     #[test]
     fn options_bound_and_seed_the_output() {
-        let question = ask(json!({
+        let question = ask(&json!({
             "model": "thinking", "prompt": "hi", "think": false, "stream": false,
             "options": {"num_predict": 5, "seed": 9, "num_ctx": 256, "stop": ["x"], "what": []},
         }));
@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn an_empty_prompt_asks_nothing() {
         assert!(
-            ask(json!({"model": "steady", "system": "be brief"}))
+            ask(&json!({"model": "steady", "system": "be brief"}))
                 .unwrap()
                 .empty
         );

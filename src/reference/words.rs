@@ -216,7 +216,7 @@ impl Random {
 mod tests {
     use super::*;
 
-    fn wish<'a>(seed: u64, stop: &'a [String]) -> Wish<'a> {
+    fn wish(seed: u64, stop: &[String]) -> Wish<'_> {
         Wish {
             prompt: "Hi",
             model: "steady",
