@@ -1,1 +1,3 @@
+//! The program seen from outside: over sockets, files and processes.
 
+mod reference;

@@ -1,0 +1,283 @@
+//! The models: what each is called, can do, and how it times its output. No I/O.
+//!
+//! A scripted model is chosen by its name alone, `script:` and settings with commas between:
+//!
+//! | setting | meaning | without it |
+//! |---|---|---|
+//! | `tokens` | tokens of the answer, at most 20,000 | 64 |
+//! | `thinking` | tokens of thinking before it, at most 20,000 | 0 |
+//! | `load` | loading when cold, ms | 0 |
+//! | `ttft` | from a loaded model to the first chunk, ms | 50 |
+//! | `gap` | between two bursts, ms; fractions are allowed | 10 |
+//! | `burst` | chunks of a burst, each a write of its own | 1 |
+//! | `chunk` | tokens of a chunk | 1 |
+//!
+//! `script:tokens=100,ttft=20,gap=5,burst=4` writes 4 chunks every 5 ms from 20 ms on.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::faults;
+
+/// Most tokens that a script may ask for.
+const MAX_TOKENS: u32 = 20_000;
+/// Longest time in a script: an hour, ms.
+const MAX_MILLISECONDS: f64 = 3_600_000.0;
+/// Part of the time to the first token that is told as `load_duration` of a warm model: a real
+/// server is never at zero there.
+const ADMISSION: Duration = Duration::from_millis(1);
+
+/// How a model times its output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Loading when cold.
+    pub load: Duration,
+    /// From a loaded model to the first chunk.
+    pub first: Duration,
+    /// Between two bursts.
+    pub gap: Duration,
+    /// Chunks of a burst, at least 1.
+    pub burst: u32,
+    /// Tokens of a chunk, at least 1.
+    pub chunk: u32,
+    /// Tokens of the answer.
+    pub tokens: u32,
+    /// Tokens of thinking before it.
+    pub thinking: u32,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            load: Duration::ZERO,
+            first: Duration::from_millis(50),
+            gap: Duration::from_millis(10),
+            burst: 1,
+            chunk: 1,
+            tokens: 64,
+            thinking: 0,
+        }
+    }
+}
+
+impl Script {
+    /// When a chunk is sent, counted from a loaded model.
+    pub fn offset(&self, chunk: usize) -> Duration {
+        self.first + self.gap * (u32::try_from(chunk).unwrap_or(u32::MAX) / self.burst.max(1))
+    }
+
+    /// From the first of so many chunks to the end of the output, the end token included: as long
+    /// as the bursts take.
+    pub fn writing(&self, chunks: usize) -> Duration {
+        self.gap
+            * u32::try_from(chunks)
+                .unwrap_or(u32::MAX)
+                .div_ceil(self.burst.max(1))
+    }
+
+    /// The part of `first` that is admission, and the part that is prompt evaluation.
+    pub fn before_first(&self) -> (Duration, Duration) {
+        let admission = ADMISSION.min(self.first);
+        (admission, self.first.saturating_sub(admission))
+    }
+
+    fn parse(settings: &str) -> Result<Self, String> {
+        let mut script = Self::default();
+        for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
+            let (key, value) = setting
+                .split_once('=')
+                .ok_or_else(|| format!("script: `{setting}` is not KEY=VALUE"))?;
+            let time = || milliseconds(key, value);
+            match key {
+                "tokens" => script.tokens = number(key, value, 0)?,
+                "thinking" => script.thinking = number(key, value, 0)?,
+                "burst" => script.burst = number(key, value, 1)?,
+                "chunk" => script.chunk = number(key, value, 1)?,
+                "load" => script.load = time()?,
+                "ttft" => script.first = time()?,
+                "gap" => script.gap = time()?,
+                _ => {
+                    return Err(format!(
+                        "script: unknown setting `{key}`; \
+                         there are tokens, thinking, load, ttft, gap, burst, chunk"
+                    ));
+                }
+            }
+        }
+        Ok(script)
+    }
+}
+
+fn number(key: &str, value: &str, least: u32) -> Result<u32, String> {
+    let number: Option<u32> = value.parse().ok();
+    number
+        .filter(|number| (least..=MAX_TOKENS).contains(number))
+        .ok_or_else(|| {
+            format!("script: `{key}` must be a whole number from {least} to {MAX_TOKENS}")
+        })
+}
+
+fn milliseconds(key: &str, value: &str) -> Result<Duration, String> {
+    let number: Option<f64> = value.parse().ok();
+    number
+        .filter(|number| (0.0..=MAX_MILLISECONDS).contains(number))
+        .map(|number| Duration::from_secs_f64(number / 1000.0))
+        .ok_or_else(|| format!("script: `{key}` must be milliseconds from 0 to {MAX_MILLISECONDS}"))
+}
+
+/// A model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// What it does when asked.
+    pub behaviour: Behaviour,
+}
+
+/// What a model does when asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Behaviour {
+    /// Writes as scripted.
+    Writes(Script),
+    /// Breaks something.
+    Fails(faults::Fault),
+}
+
+impl Model {
+    /// What it can do, in Ollama's words.
+    pub fn capabilities(&self) -> Vec<&'static str> {
+        if self.thinks() {
+            vec!["completion", "thinking"]
+        } else {
+            vec!["completion"]
+        }
+    }
+
+    /// Whether it can think.
+    pub fn thinks(&self) -> bool {
+        matches!(&self.behaviour, Behaviour::Writes(script) if script.thinking > 0)
+    }
+
+    /// SHA-256 of its name and script: it changes when the model does, as a digest should.
+    pub fn digest(&self) -> String {
+        use std::fmt::Write;
+        let digest = Sha256::digest(format!("{} {:?}", self.name, self.behaviour));
+        digest.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+/// The models that are listed.
+pub fn listed() -> Vec<Model> {
+    let milliseconds = Duration::from_millis;
+    let steady = Script::default();
+    let scripts = [
+        ("steady", steady.clone()),
+        (
+            "bursty",
+            Script {
+                first: milliseconds(80),
+                gap: milliseconds(80),
+                burst: 8,
+                ..steady.clone()
+            },
+        ),
+        (
+            "slow-start",
+            Script {
+                load: milliseconds(400),
+                first: milliseconds(300),
+                gap: milliseconds(5),
+                ..steady.clone()
+            },
+        ),
+        (
+            "thinking",
+            Script {
+                thinking: 24,
+                tokens: 40,
+                ..steady
+            },
+        ),
+    ];
+    scripts
+        .into_iter()
+        .map(|(name, script)| Model {
+            name: name.to_owned(),
+            behaviour: Behaviour::Writes(script),
+        })
+        .collect()
+}
+
+/// The model of a name, listed or not; `None` where there is none, an error where it is a script
+/// that cannot be read. The tag `:latest` may be there or not.
+pub fn resolve(name: &str) -> Result<Option<Model>, String> {
+    let plain = name.strip_suffix(":latest").unwrap_or(name);
+    let behaviour = if let Some(settings) = plain.strip_prefix("script:") {
+        Some(Behaviour::Writes(Script::parse(settings)?))
+    } else if let Some(fault) = plain.strip_prefix("fault-") {
+        faults::Fault::parse(fault).map(Behaviour::Fails)
+    } else {
+        return Ok(listed().into_iter().find(|model| model.name == plain));
+    };
+    Ok(behaviour.map(|behaviour| Model {
+        name: plain.to_owned(),
+        behaviour,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(name: &str) -> Script {
+        match resolve(name).unwrap().unwrap().behaviour {
+            Behaviour::Writes(script) => script,
+            Behaviour::Fails(_) => panic!("{name} is a fault"),
+        }
+    }
+
+    #[test]
+    fn a_name_scripts_its_model() {
+        let script = script("script:tokens=100,ttft=20,gap=2.5,burst=4,thinking=3,chunk=2,load=7");
+        assert_eq!(script.tokens, 100);
+        assert_eq!(script.offset(0), Duration::from_millis(20));
+        assert_eq!(script.offset(3), Duration::from_millis(20));
+        assert_eq!(script.offset(8), Duration::from_millis(25));
+        assert_eq!(script.writing(9), Duration::from_micros(7500));
+        assert_eq!((script.thinking, script.chunk), (3, 2));
+        assert_eq!(script.load, Duration::from_millis(7));
+    }
+
+    #[test]
+    fn a_script_that_cannot_be_read_says_why() {
+        for (name, words) in [
+            ("script:speed=3", "unknown setting `speed`"),
+            ("script:tokens", "is not KEY=VALUE"),
+            ("script:burst=0", "from 1 to"),
+            ("script:gap=-1", "milliseconds"),
+            ("script:gap=NaN", "milliseconds"),
+        ] {
+            let error = resolve(name).unwrap_err();
+            assert!(error.contains(words), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn listed_models_have_a_digest_each_and_latest_is_no_other_model() {
+        let mut digests: Vec<String> = listed().iter().map(Model::digest).collect();
+        digests.sort();
+        digests.dedup();
+        assert_eq!(digests.len(), 4);
+        assert!(digests.iter().all(|digest| digest.len() == 64));
+        assert_eq!(
+            resolve("steady:latest").unwrap(),
+            resolve("steady").unwrap()
+        );
+        assert_eq!(resolve("nope"), Ok(None));
+        assert_eq!(resolve("fault-nope"), Ok(None));
+    }
+}
