@@ -7,5 +7,6 @@
 pub mod app;
 pub mod backend;
 pub mod config;
+pub mod logging;
 pub mod measure;
 pub mod record;
