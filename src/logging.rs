@@ -47,20 +47,18 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Keeps each event on a line of its own, so that text of a model cannot forge one. Terminal
-/// sequences are escaped by the formatter already, which writes every event in one piece.
+/// Keeps each event on a line of its own and lets nothing through that drives a terminal but the
+/// formatter's colours: what is logged may hold text of a model. The formatter writes every event
+/// in one piece.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let (body, end) = match event.split_last() {
-            Some((b'\n', body)) => (body, "\n"),
-            _ => (event, ""),
-        };
-        if body.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-            let text = String::from_utf8_lossy(body);
-            let text = text.replace('\n', "\\n").replace('\r', "\\r");
-            self.0.write_all(format!("{text}{end}").as_bytes())?;
+        let text = String::from_utf8_lossy(event);
+        let body = text.strip_suffix('\n').unwrap_or(&text);
+        if body.contains(char::is_control) {
+            self.0
+                .write_all(format!("{}\n", visible(body)).as_bytes())?;
         } else {
             self.0.write_all(event)?;
         }
@@ -70,6 +68,30 @@ impl<W: Write> Write for OneLine<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// Writes control characters as their escapes, colours (`ESC [ … m`) aside.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let length = colour_length(rest).unwrap_or(character.len_utf8());
+        let (head, tail) = rest.split_at(length);
+        if character.is_control() && length == character.len_utf8() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push_str(head);
+        }
+        rest = tail;
+    }
+    shown
+}
+
+/// Length of the colour sequence that `text` begins with.
+fn colour_length(text: &str) -> Option<usize> {
+    let numbers = text.strip_prefix("\u{1b}[")?;
+    let end = numbers.find(|it: char| !it.is_ascii_digit() && it != ';')?;
+    numbers[end..].starts_with('m').then_some(end + 3)
 }
 
 #[cfg(test)]
@@ -111,5 +133,17 @@ mod tests {
             "{written:?}"
         );
         assert!(written.contains("a\\r\\nINFO forged"), "{written:?}");
+    }
+
+    #[test]
+    fn the_colours_of_the_formatter_stay() {
+        assert_eq!(
+            visible("\u{1b}[1;32mINFO\u{1b}[0m x"),
+            "\u{1b}[1;32mINFO\u{1b}[0m x"
+        );
+        assert_eq!(
+            visible("\u{1b}[2J\u{9b}1m\u{1b}["),
+            "\\u{1b}[2J\\u{9b}1m\\u{1b}["
+        );
     }
 }
