@@ -1,4 +1,13 @@
 //! Every setting: type, default, meaning. Sources: defaults < file < environment < flags.
+//!
+//! Here is what can be set; [`load`] merges the sources, [`check`] has the rules. Nothing here
+//! reads the process environment by itself: the caller hands it in.
+
+mod check;
+mod environment;
+mod keys;
+mod load;
+mod ollama_host;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,6 +16,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Limits;
+
+pub use load::{ConfigError, LogOverrides, Overrides};
 
 /// Every setting of the program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,6 +148,8 @@ pub struct LogConfig {
     pub filter: String,
     /// `pretty` or `json`.
     pub format: LogFormat,
+    /// Colours in pretty lines: `auto` where standard error is a terminal, `always` or `never`, which `NO_COLOR` sets too.
+    pub color: LogColor,
 }
 
 /// How log lines look.
@@ -148,6 +161,19 @@ pub enum LogFormat {
     Pretty,
     /// For programs, one object a line.
     Json,
+}
+
+/// Whether log lines have colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogColor {
+    /// Where they are read on a terminal.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// A text that shows as stars.
@@ -235,6 +261,7 @@ impl Default for LogConfig {
         Self {
             filter: "info".into(),
             format: LogFormat::Pretty,
+            color: LogColor::Auto,
         }
     }
 }
@@ -250,8 +277,22 @@ impl Config {
         }
     }
 
+    /// Where runs are stored: as set, else `benchmarker.db` in the platform's data folder, else
+    /// (for an account without a home) in the working folder.
+    pub fn database_url(&self) -> String {
+        if !self.database_url.is_empty() {
+            return self.database_url.clone();
+        }
+        let folders = directories::ProjectDirs::from("", "", "ollama-benchmarker");
+        let folder = folders.map_or_else(PathBuf::new, |it| it.data_dir().to_path_buf());
+        format!("sqlite:{}", folder.join("benchmarker.db").display())
+    }
+
     /// Path of the configuration file that is read where none is named.
     pub fn default_file() -> PathBuf {
         PathBuf::from("benchmarker.toml")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 pub mod app;
 pub mod backend;
 pub mod config;
+pub mod logging;
 pub mod measure;
 pub mod record;
 pub mod reference;

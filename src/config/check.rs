@@ -1,0 +1,170 @@
+//! Rules that a type cannot say: ranges, and settings that must fit each other.
+
+use super::{BackendConfig, BackendKind, Config, Endpoint};
+
+/// A year; beyond it a duration is a mistake.
+const LONGEST_TIMEOUT: f64 = 31_536_000.0;
+/// Far beyond any machine, and small enough for every counter.
+const LARGEST_LIMIT: usize = 1 << 40;
+
+/// A setting's key, and what is wrong with it.
+type Problem = (String, String);
+
+impl Config {
+    /// The first setting that breaks a rule.
+    pub(super) fn problem(&self) -> Option<Problem> {
+        self.address_problem()
+            .or_else(|| self.backends_problem())
+            .or_else(|| self.limits_problem())
+            .or_else(|| self.times_problem())
+    }
+
+    fn address_problem(&self) -> Option<Problem> {
+        let token = self.api_token.reveal().unwrap_or_default();
+        if self.host.trim().is_empty() {
+            return Some(problem(
+                "host",
+                "must not be empty; 127.0.0.1 is this machine only",
+            ));
+        }
+        if !self.database_url.is_empty() && !self.database_url.starts_with("sqlite:") {
+            return Some(problem(
+                "database_url",
+                "must begin with `sqlite:`, as in `sqlite:runs.db`",
+            ));
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Some(problem(
+                "api_token",
+                "must be of visible ASCII characters without spaces",
+            ));
+        }
+        if self.allowed_hosts.iter().any(|host| host.trim().is_empty()) {
+            return Some(problem("allowed_hosts", "must not hold an empty name"));
+        }
+        None
+    }
+
+    fn backends_problem(&self) -> Option<Problem> {
+        let default = &self.default_backend;
+        if default != "reference" && !self.backends.contains_key(default) {
+            let known = self.backends.keys().map(String::as_str);
+            let nearest = known
+                .chain(["reference"])
+                .min_by_key(|name| strsim::damerau_levenshtein(name, default))
+                .unwrap_or_default();
+            let message = format!("there is no backend `{default}`; the nearest is `{nearest}`");
+            return Some(("default_backend".into(), message));
+        }
+        self.backends.iter().find_map(|(name, backend)| {
+            backend_problem(name, backend).map(|(field, message)| {
+                let dot = if field.is_empty() { "" } else { "." };
+                (format!("backends.{name}{dot}{field}"), message.to_owned())
+            })
+        })
+    }
+
+    fn limits_problem(&self) -> Option<Problem> {
+        let limits = &self.limits;
+        let requests = usize::try_from(limits.max_requests).unwrap_or(usize::MAX);
+        [
+            ("max_prompt_bytes", limits.max_prompt_bytes, LARGEST_LIMIT),
+            ("max_body_bytes", limits.max_body_bytes, LARGEST_LIMIT),
+            ("max_models", limits.max_models, 10_000),
+            ("max_requests", requests, 1_000_000_000),
+            ("max_queued_runs", limits.max_queued_runs, 1_000_000),
+            (
+                "max_response_bytes",
+                limits.max_response_bytes,
+                LARGEST_LIMIT,
+            ),
+            ("max_line_bytes", limits.max_line_bytes, LARGEST_LIMIT),
+            ("max_connections", limits.max_connections, 1_000_000),
+        ]
+        .into_iter()
+        .find(|(_, value, most)| !(1..=*most).contains(value))
+        .map(|(name, value, most)| {
+            (
+                format!("limits.{name}"),
+                format!("is {value}; must be from 1 to {most}"),
+            )
+        })
+    }
+
+    fn times_problem(&self) -> Option<Problem> {
+        let (times, sampling) = (&self.timeouts, &self.sampling);
+        let most = times.max.clamp(0.001, LONGEST_TIMEOUT);
+        let seconds = [
+            ("timeouts.connect", times.connect, 0.001, LONGEST_TIMEOUT),
+            (
+                "timeouts.first_byte",
+                times.first_byte,
+                0.001,
+                LONGEST_TIMEOUT,
+            ),
+            ("timeouts.idle", times.idle, 0.001, LONGEST_TIMEOUT),
+            ("timeouts.max", times.max, 0.001, LONGEST_TIMEOUT),
+            ("timeouts.request", times.request, 0.001, most),
+            ("timeouts.run", times.run, 0.001, most),
+            ("sampling.interval", sampling.interval, 0.02, 60.0),
+            ("sampling.baseline", sampling.baseline, 0.0, 60.0),
+        ];
+        // NaN is in no range, so it is refused too.
+        let wrong = seconds
+            .into_iter()
+            .find(|(_, value, low, high)| !(low..=high).contains(&value));
+        if let Some((key, value, low, high)) = wrong {
+            let message = format!("is {value} s; must be from {low} to {high} s");
+            return Some((key.to_owned(), message));
+        }
+        if !(16..=1_000_000).contains(&sampling.max_samples) {
+            let message = format!("is {}; must be from 16 to 1000000", sampling.max_samples);
+            return Some(("sampling.max_samples".into(), message));
+        }
+        None
+    }
+}
+
+/// The field of a backend that breaks a rule, empty for its name.
+fn backend_problem(name: &str, backend: &BackendConfig) -> Option<(&'static str, &'static str)> {
+    if name == "reference" {
+        return Some((
+            "",
+            "`reference` is the built-in model server; choose another name",
+        ));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() || !name.bytes().all(plain) {
+        return Some(("", "a backend's name is of letters, digits, `-` and `_`"));
+    }
+    if backend.url.is_empty() {
+        return Some((
+            "url",
+            "is missing; give the address, such as `http://192.0.2.7:11434`",
+        ));
+    }
+    let uri = backend.url.parse::<hyper::Uri>().ok();
+    let usable = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.query().is_none()
+    });
+    if !usable {
+        return Some(("url", "must be an address such as `http://192.0.2.7:11434`"));
+    }
+    match (backend.kind, backend.endpoint) {
+        (BackendKind::Ollama, Endpoint::Completions) => Some((
+            "endpoint",
+            "`completions` is for kind `openai`; Ollama has `generate` and `chat`",
+        )),
+        (BackendKind::Openai, Endpoint::Generate) => Some((
+            "endpoint",
+            "`generate` is for kind `ollama`; OpenAI has `chat` and `completions`",
+        )),
+        _ => None,
+    }
+}
+
+fn problem(key: &str, message: &str) -> Problem {
+    (key.to_owned(), message.to_owned())
+}
