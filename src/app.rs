@@ -24,16 +24,17 @@ use crate::backend::{self, Backend, BackendError};
 use crate::config::Config;
 use crate::machine::{self, Watch};
 use crate::measure;
+use crate::record::{
+    BackendState, BenchmarkRequest, BenchmarkResponse, Comparison, Environment, EventId,
+    FieldError, HistoryPage, HistoryQuery, ModelDetails, ModelEnvironment, ModelName, ModelSummary,
+    NewPrompt, RunEvent, RunId, SavedPrompt, Status, SystemNow, Validity,
+};
 use crate::reference;
 use crate::run::engine::{Engine, Job};
 use crate::run::events::{self, EventLogs};
 use crate::run::plan::Plan;
 use crate::run::queue::{Queue, QueueFull};
 use crate::store::{Store, StoreError};
-use crate::record::{
-    BackendState, BenchmarkRequest, BenchmarkResponse, Comparison, Environment, EventId, FieldError, HistoryPage,
-    HistoryQuery, ModelDetails, ModelEnvironment, ModelName, ModelSummary, NewPrompt, RunEvent, RunId, SavedPrompt, Status, SystemNow, Validity,
-};
 
 /// Events of a run with their ids, from where the caller asked until the run ends.
 pub type EventStream = Pin<Box<dyn Stream<Item = (EventId, Arc<RunEvent>)> + Send>>;
@@ -194,7 +195,10 @@ impl App {
             watch: Mutex::default(),
             _reference: reference,
         };
-        Ok(Self { config: Arc::new(config), inner: Arc::new(inner) })
+        Ok(Self {
+            config: Arc::new(config),
+            inner: Arc::new(inner),
+        })
     }
 
     /// Checks a request, stores it as queued and sets it going. Answers at once.
@@ -202,7 +206,8 @@ impl App {
         if self.inner.stopping.is_cancelled() {
             return Err(AppError::Stopping);
         }
-        let problems = request.problems(&self.config.request_limits(), &self.config.default_backend);
+        let problems =
+            request.problems(&self.config.request_limits(), &self.config.default_backend);
         if !problems.is_empty() {
             return Err(AppError::Invalid(problems));
         }
@@ -210,7 +215,10 @@ impl App {
         let models: Vec<ModelName> = environment
             .models
             .iter()
-            .map(|model| ModelName { name: model.model.clone(), backend: model.backend.clone() })
+            .map(|model| ModelName {
+                name: model.model.clone(),
+                backend: model.backend.clone(),
+            })
             .collect();
         let backends: BTreeSet<String> = models.iter().map(|model| model.backend.clone()).collect();
         let plan = Plan::new(&request, models);
@@ -237,11 +245,22 @@ impl App {
         self.inner.store.create_run(&run).await?;
         let cancel = self.inner.stopping.child_token();
         let (ended, watcher) = watch::channel(false);
-        self.active().insert(id.clone(), Active { cancel: cancel.clone(), ended: watcher });
+        self.active().insert(
+            id.clone(),
+            Active {
+                cancel: cancel.clone(),
+                ended: watcher,
+            },
+        );
         let execution = Execution {
             app: self.clone(),
             job: Arc::new(Job {
-                digests: run.environment.models.iter().map(|it| it.digest.clone()).collect(),
+                digests: run
+                    .environment
+                    .models
+                    .iter()
+                    .map(|it| it.digest.clone())
+                    .collect(),
                 request: run.request.clone(),
                 plan,
                 log: self.inner.logs.open(&id),
@@ -250,7 +269,9 @@ impl App {
             run: run.clone(),
         };
         let span = tracing::info_span!("run", %id);
-        self.inner.runs.spawn(execution.carry_out(ticket, ended).instrument(span));
+        self.inner
+            .runs
+            .spawn(execution.carry_out(ticket, ended).instrument(span));
         Ok(run)
     }
 
@@ -272,9 +293,15 @@ impl App {
                 let (models, version) = tokio::join!(backend.models(), backend.version());
                 known.insert(name.backend.clone(), (models?, version.ok().flatten()));
             }
-            let Some((models, version)) = known.get(&name.backend) else { continue };
+            let Some((models, version)) = known.get(&name.backend) else {
+                continue;
+            };
             let summary = find_model(backend.as_ref(), &name, models).await?;
-            if environment.models.iter().any(|it| it.model == summary.name && it.backend == name.backend) {
+            if environment
+                .models
+                .iter()
+                .any(|it| it.model == summary.name && it.backend == name.backend)
+            {
                 return Err(AppError::Invalid(vec![FieldError {
                     pointer: "/models".into(),
                     message: format!("`{name}` is named twice"),
@@ -296,16 +323,22 @@ impl App {
 
     fn model_name(&self, text: &str) -> Result<ModelName, AppError> {
         ModelName::parse(text, &self.config.default_backend).map_err(|error| {
-            AppError::Invalid(vec![FieldError { pointer: "/models".into(), message: error.to_string() }])
+            AppError::Invalid(vec![FieldError {
+                pointer: "/models".into(),
+                message: error.to_string(),
+            }])
         })
     }
 
     fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, AppError> {
         let backends = &self.inner.engine.backends;
-        backends.get(name).cloned().ok_or_else(|| AppError::UnknownBackend {
-            backend: name.to_owned(),
-            known: backends.keys().cloned().collect(),
-        })
+        backends
+            .get(name)
+            .cloned()
+            .ok_or_else(|| AppError::UnknownBackend {
+                backend: name.to_owned(),
+                known: backends.keys().cloned().collect(),
+            })
     }
 
     /// Waits for the end of a run and gives its whole record.
@@ -321,7 +354,10 @@ impl App {
     /// One record with every chunk and sample, as it stands.
     pub async fn record(&self, id: &RunId) -> Result<BenchmarkResponse, AppError> {
         let run = self.inner.store.run(id).await?;
-        run.ok_or_else(|| AppError::UnknownId { what: "benchmark", id: id.to_string() })
+        run.ok_or_else(|| AppError::UnknownId {
+            what: "benchmark",
+            id: id.to_string(),
+        })
     }
 
     /// A page of history.
@@ -338,7 +374,10 @@ impl App {
         if self.inner.store.delete_run(id).await? {
             Ok(())
         } else {
-            Err(AppError::UnknownId { what: "benchmark", id: id.to_string() })
+            Err(AppError::UnknownId {
+                what: "benchmark",
+                id: id.to_string(),
+            })
         }
     }
 
@@ -358,7 +397,11 @@ impl App {
     }
 
     /// Events of a run after `after`, from the start where that is `None`; also of finished runs.
-    pub async fn events(&self, id: &RunId, after: Option<EventId>) -> Result<EventStream, AppError> {
+    pub async fn events(
+        &self,
+        id: &RunId,
+        after: Option<EventId>,
+    ) -> Result<EventStream, AppError> {
         if let Some(log) = self.inner.logs.get(id) {
             return Ok(Box::pin(log.follow(after)));
         }
@@ -370,7 +413,10 @@ impl App {
     /// Models of all backends.
     pub async fn models(&self) -> Vec<BackendModels> {
         join_all(self.inner.engine.backends.values().map(|backend| async {
-            BackendModels { backend: backend.name().to_owned(), models: backend.models().await }
+            BackendModels {
+                backend: backend.name().to_owned(),
+                models: backend.models().await,
+            }
         }))
         .await
     }
@@ -394,7 +440,10 @@ impl App {
         for id in ids {
             runs.push(self.record(id).await?);
         }
-        let sets: usize = runs.iter().map(|run| run.environment.models.len().max(1)).sum();
+        let sets: usize = runs
+            .iter()
+            .map(|run| run.environment.models.len().max(1))
+            .sum();
         if sets < 2 {
             return Err(AppError::Invalid(vec![FieldError {
                 pointer: "/ids".into(),
@@ -420,7 +469,12 @@ impl App {
         }
         let now = Utc::now();
         let NewPrompt { name, text } = prompt;
-        let saved = SavedPrompt { id: RunId::new(now), name, text, created_at: now };
+        let saved = SavedPrompt {
+            id: RunId::new(now),
+            name,
+            text,
+            created_at: now,
+        };
         self.inner.store.save_prompt(&saved).await?;
         Ok(saved)
     }
@@ -430,15 +484,29 @@ impl App {
         if self.inner.store.delete_prompt(id).await? {
             Ok(())
         } else {
-            Err(AppError::UnknownId { what: "prompt", id: id.to_string() })
+            Err(AppError::UnknownId {
+                what: "prompt",
+                id: id.to_string(),
+            })
         }
     }
 
     /// This machine and the backends, now.
     pub async fn system(&self) -> SystemNow {
-        let states = join_all(self.inner.engine.backends.values().map(|it| state(it.as_ref())));
+        let states = join_all(
+            self.inner
+                .engine
+                .backends
+                .values()
+                .map(|it| state(it.as_ref())),
+        );
         let backends = states.await;
-        let sample = self.inner.watch.lock().unwrap_or_else(PoisonError::into_inner).look();
+        let sample = self
+            .inner
+            .watch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .look();
         let load = self.inner.queue.load();
         SystemNow {
             system_info: machine::system_info(),
@@ -464,14 +532,22 @@ impl App {
     pub async fn shutdown(&self) {
         self.inner.stopping.cancel();
         self.inner.runs.close();
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.inner.runs.wait()).await.is_err() {
-            tracing::error!("some runs could not be stored in time; they will be marked at the next start");
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.inner.runs.wait())
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                "some runs could not be stored in time; they will be marked at the next start"
+            );
         }
         self.inner.store.close().await;
     }
 
     fn active(&self) -> MutexGuard<'_, HashMap<RunId, Active>> {
-        self.inner.active.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .active
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -496,7 +572,9 @@ async fn find_model(
     models: &[ModelSummary],
 ) -> Result<ModelSummary, AppError> {
     let latest = format!("{}:latest", name.name);
-    let found = models.iter().find(|it| it.name == name.name || it.name == latest);
+    let found = models
+        .iter()
+        .find(|it| it.name == name.name || it.name == latest);
     if let Some(summary) = found {
         return Ok(summary.clone());
     }
@@ -511,14 +589,23 @@ async fn find_model(
 fn unknown_model(name: &ModelName, models: &[ModelSummary]) -> AppError {
     let mut near: Vec<(f64, &str)> = models
         .iter()
-        .map(|model| (strsim::jaro_winkler(&model.name, &name.name), model.name.as_str()))
+        .map(|model| {
+            (
+                strsim::jaro_winkler(&model.name, &name.name),
+                model.name.as_str(),
+            )
+        })
         .filter(|(likeness, _)| *likeness > 0.7)
         .collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));
     AppError::UnknownModel {
         model: name.name.clone(),
         backend: name.backend.clone(),
-        near: near.into_iter().take(3).map(|(_, name)| name.to_owned()).collect(),
+        near: near
+            .into_iter()
+            .take(3)
+            .map(|(_, name)| name.to_owned())
+            .collect(),
     }
 }
 

@@ -4,10 +4,15 @@
 //! a `record::BenchmarkRequest` becomes a plan (`run`), a `backend` sends it and stamps every chunk
 //! into a `measure::timeline::Timeline` while `machine` looks at the computer, `measure` turns that
 //! into figures, `store` keeps them, and `api`, `web` and `cli` show them through `app`.
+
+pub mod api;
 pub mod app;
 pub mod backend;
 pub mod config;
 pub mod logging;
+pub mod machine;
 pub mod measure;
 pub mod record;
 pub mod reference;
+pub mod run;
+pub mod store;

@@ -18,8 +18,8 @@ use super::problem::{Failure, Problem};
 use super::prompts::Deleted;
 use crate::app::App;
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, ErrorCode, EventId, FieldError, HistoryQuery,
-    HistorySort, Order, RunEvent, RunId, Status,
+    BenchmarkRequest, BenchmarkResponse, Comparison, ErrorCode, EventId, FieldError, HistoryDetail,
+    HistoryQuery, HistorySort, Order, RunEvent, RunId, Status,
 };
 
 /// Proxies close a silent connection after about half a minute.
@@ -59,7 +59,10 @@ type Events = EventStream<Pin<Box<dyn Stream<Item = RunEvent> + Send>>>;
 /// Reads an id of a path.
 pub fn parse_id(text: &str) -> Result<RunId, Problem> {
     text.parse().map_err(|error: crate::record::InvalidId| {
-        Problem::invalid(vec![FieldError { pointer: "/id".into(), message: error.to_string() }])
+        Problem::invalid(vec![FieldError {
+            pointer: "/id".into(),
+            message: error.to_string(),
+        }])
     })
 }
 
@@ -84,8 +87,14 @@ fn outcome(run: BenchmarkResponse) -> Result<Answer<BenchmarkResponse>, Problem>
         .map(|error| error.message.clone())
         .or(run.status_reason)
         .unwrap_or_else(|| "no request ended".into());
-    let problem = Problem::new(if timed_out { 504 } else { 502 }, format!("no request succeeded: {why}"));
-    Err(Problem { benchmark_id: Some(run.id), ..problem })
+    let problem = Problem::new(
+        if timed_out { 504 } else { 502 },
+        format!("no request succeeded: {why}"),
+    );
+    Err(Problem {
+        benchmark_id: Some(run.id),
+        ..problem
+    })
 }
 
 /// Cancels a run whose caller went away before its end.
@@ -122,7 +131,10 @@ impl Benchmarks {
         request: Body<BenchmarkRequest>,
     ) -> Result<Answer<BenchmarkResponse>, Failure> {
         let run = app.start(request.0).await?;
-        let mut guard = CancelOnDrop { app: app.clone(), id: Some(run.id.clone()) };
+        let mut guard = CancelOnDrop {
+            app: app.clone(),
+            id: Some(run.id.clone()),
+        };
         let run = app.finished(&run.id).await;
         guard.id = None;
         Ok(outcome(run?)?)
@@ -152,7 +164,10 @@ impl Benchmarks {
         tag = "Part::Benchmarks",
         operation_id = "listBenchmarks"
     )]
-    #[expect(clippy::too_many_arguments, reason = "each is a query parameter of the route")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a query parameter of the route"
+    )]
     async fn history(
         &self,
         app: Data<&App>,
@@ -182,7 +197,11 @@ impl Benchmarks {
     ) -> Result<HistoryAnswer, Failure> {
         if limit.0.is_some_and(|limit| !(1..=500).contains(&limit)) {
             let message = "must be from 1 to 500".into();
-            return Err(Problem::invalid(vec![FieldError { pointer: "/limit".into(), message }]).into());
+            return Err(Problem::invalid(vec![FieldError {
+                pointer: "/limit".into(),
+                message,
+            }])
+            .into());
         }
         let query = HistoryQuery {
             limit: limit.0.unwrap_or_default(),
@@ -196,9 +215,12 @@ impl Benchmarks {
             tag: tag.0,
             sort: sort.0.unwrap_or_default(),
             order: order.0.unwrap_or_default(),
+            detail: HistoryDetail::Results,
         };
         let page = app.history(&query).await?;
-        let link = page.next.map(|cursor| next_link(request.uri().query(), &cursor));
+        let link = page
+            .next
+            .map(|cursor| next_link(request.uri().query(), &cursor));
         Ok(HistoryAnswer::Page(Answer(page.runs), link))
     }
 
@@ -269,16 +291,24 @@ impl Benchmarks {
         let ids = Arc::new(std::sync::Mutex::new(EventId::default()));
         let next = Arc::clone(&ids);
         let events: Pin<Box<dyn Stream<Item = RunEvent> + Send>> =
-            Box::pin(events.take_until(app.stopping().cancelled_owned()).map(move |(id, event)| {
-                *next.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = id;
-                RunEvent::clone(&event)
-            }));
-        Ok(EventStream::new(events).keep_alive(KEEP_ALIVE).to_event(move |event| {
-            let id = *ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            Event::message(serde_json::to_string(&event).unwrap_or_default())
-                .event_type(event.name())
-                .id(id.to_string())
-        }))
+            Box::pin(events.take_until(app.stopping().cancelled_owned()).map(
+                move |(id, event)| {
+                    *next
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner) = id;
+                    RunEvent::clone(&event)
+                },
+            ));
+        Ok(EventStream::new(events)
+            .keep_alive(KEEP_ALIVE)
+            .to_event(move |event| {
+                let id = *ids
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                Event::message(serde_json::to_string(&event).unwrap_or_default())
+                    .event_type(event.name())
+                    .id(id.to_string())
+            }))
     }
 
     /// Cancel a benchmark
@@ -330,8 +360,12 @@ impl Benchmarks {
         /// Ids of the runs, parted by commas.
         ids: Query<String>,
     ) -> Result<Answer<Comparison>, Failure> {
-        let ids: Result<Vec<RunId>, Problem> =
-            ids.split(',').map(str::trim).filter(|id| !id.is_empty()).map(parse_id).collect();
+        let ids: Result<Vec<RunId>, Problem> = ids
+            .split(',')
+            .map(str::trim)
+            .filter(|id| !id.is_empty())
+            .map(parse_id)
+            .collect();
         Ok(Answer(app.compare(&ids?).await?))
     }
 }
@@ -344,5 +378,8 @@ fn next_link(query: Option<&str>, cursor: &str) -> String {
         .filter(|part| !part.is_empty() && !part.starts_with("cursor="));
     let next = format!("cursor={cursor}");
     let parts: Vec<&str> = kept.chain([next.as_str()]).collect();
-    format!("</api/benchmarks/history?{}>; rel=\"next\"", parts.join("&"))
+    format!(
+        "</api/benchmarks/history?{}>; rel=\"next\"",
+        parts.join("&")
+    )
 }

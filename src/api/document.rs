@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 /// The document.
 pub fn document() -> Value {
     let mut document: Value = serde_json::from_str(&super::service().spec()).unwrap_or_default();
-    if let Some(schemas) =
-        document.pointer_mut("/components/schemas").and_then(Value::as_object_mut)
+    if let Some(schemas) = document
+        .pointer_mut("/components/schemas")
+        .and_then(Value::as_object_mut)
     {
         for schema in schemas.values_mut() {
             allow_null(schema);
@@ -23,8 +24,11 @@ pub fn document() -> Value {
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
         for (path, item) in paths {
             for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
-                operation["security"] =
-                    if path.starts_with("/api") { json!([{}, {"token": []}]) } else { json!([]) };
+                operation["security"] = if path.starts_with("/api") {
+                    json!([{}, {"token": []}])
+                } else {
+                    json!([])
+                };
             }
         }
     }
@@ -58,7 +62,13 @@ fn allow_null(schema: &mut Value) {
     let required: Vec<String> = schema
         .get("required")
         .and_then(Value::as_array)
-        .map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .map(|names| {
+            names
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect()
+        })
         .unwrap_or_default();
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
         return;

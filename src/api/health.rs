@@ -22,19 +22,32 @@ pub struct State {
 }
 
 fn fine() -> Answer<State> {
-    Answer(State { status: "ok".into(), version: env!("CARGO_PKG_VERSION").into() })
+    Answer(State {
+        status: "ok".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    })
 }
 
 #[OpenApi]
 impl Health {
     /// Is the program alive?
-    #[oai(path = "/healthz", method = "get", tag = "Part::Health", operation_id = "getHealth")]
+    #[oai(
+        path = "/healthz",
+        method = "get",
+        tag = "Part::Health",
+        operation_id = "getHealth"
+    )]
     async fn alive(&self) -> Result<Answer<State>, Failure> {
         Ok(fine())
     }
 
     /// Can it do its work: is the storage reachable?
-    #[oai(path = "/readyz", method = "get", tag = "Part::Health", operation_id = "getReadiness")]
+    #[oai(
+        path = "/readyz",
+        method = "get",
+        tag = "Part::Health",
+        operation_id = "getReadiness"
+    )]
     async fn ready(&self, app: Data<&App>) -> Result<Answer<State>, Failure> {
         app.ready().await?;
         Ok(fine())

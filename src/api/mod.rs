@@ -36,8 +36,13 @@ enum Part {
     Health,
 }
 
-type Resources =
-    (benchmarks::Benchmarks, models::Models, prompts::Prompts, system::System, health::Health);
+type Resources = (
+    benchmarks::Benchmarks,
+    models::Models,
+    prompts::Prompts,
+    system::System,
+    health::Health,
+);
 
 fn service() -> OpenApiService<Resources, ()> {
     let resources = (
@@ -62,8 +67,13 @@ fn service() -> OpenApiService<Resources, ()> {
 pub fn routes(app: App) -> Route {
     let service = service();
     let docs = service.swagger_ui();
-    let endpoint: Arc<BoxEndpoint<'static, Response>> =
-        Arc::new(service.into_endpoint().data(app).catch_all_error(refused).boxed());
+    let endpoint: Arc<BoxEndpoint<'static, Response>> = Arc::new(
+        service
+            .into_endpoint()
+            .data(app)
+            .catch_all_error(refused)
+            .boxed(),
+    );
     let json = document::text();
     let yaml = document::yaml();
     Route::new()

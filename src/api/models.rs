@@ -38,22 +38,36 @@ impl Models {
     ///
     /// A backend that does not answer is named under `unavailable`; the others are listed all the
     /// same.
-    #[oai(path = "/api/models", method = "get", tag = "Part::Models", operation_id = "listModels")]
+    #[oai(
+        path = "/api/models",
+        method = "get",
+        tag = "Part::Models",
+        operation_id = "listModels"
+    )]
     async fn list(&self, app: Data<&App>) -> Result<Answer<ModelList>, Failure> {
-        let mut list = ModelList { models: Vec::new(), unavailable: Vec::new() };
+        let mut list = ModelList {
+            models: Vec::new(),
+            unavailable: Vec::new(),
+        };
         for answer in app.models().await {
             match answer.models {
                 Ok(models) => list.models.extend(models),
-                Err(error) => list
-                    .unavailable
-                    .push(Unavailable { backend: answer.backend, error: error.to_string() }),
+                Err(error) => list.unavailable.push(Unavailable {
+                    backend: answer.backend,
+                    error: error.to_string(),
+                }),
             }
         }
         Ok(Answer(list))
     }
 
     /// Show one model
-    #[oai(path = "/api/models/:name", method = "get", tag = "Part::Models", operation_id = "getModel")]
+    #[oai(
+        path = "/api/models/:name",
+        method = "get",
+        tag = "Part::Models",
+        operation_id = "getModel"
+    )]
     async fn one(
         &self,
         app: Data<&App>,

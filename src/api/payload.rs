@@ -21,7 +21,12 @@ impl<T: Type> Payload for Body<T> {
     const CONTENT_TYPE: &'static str = "application/json";
 
     fn check_content_type(content_type: &str) -> bool {
-        let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let kind = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
     }
 
@@ -47,7 +52,9 @@ impl<T: Type + DeserializeOwned> ParsePayload for Body<T> {
                 return Err(Problem::new(413, detail).into());
             }
             Err(error) => {
-                return Err(Problem::new(400, format!("the body could not be read: {error}")).into());
+                return Err(
+                    Problem::new(400, format!("the body could not be read: {error}")).into(),
+                );
             }
         };
         parse(&bytes).map(Self).map_err(Into::into)
@@ -55,8 +62,8 @@ impl<T: Type + DeserializeOwned> ParsePayload for Body<T> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let deserializer = &mut serde_json::Deserializer::from_slice(bytes);
-    match serde_path_to_error::deserialize(deserializer) {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    match serde_path_to_error::deserialize(&mut deserializer) {
         Ok(value) => match deserializer.end() {
             Ok(()) => Ok(value),
             Err(error) => Err(Problem::new(400, format!("malformed JSON: {error}"))),
@@ -66,7 +73,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             let message = error.inner().to_string();
             Err(Problem::invalid(vec![FieldError { pointer, message }]))
         }
-        Err(error) => Err(Problem::new(400, format!("malformed JSON: {}", error.inner()))),
+        Err(error) => Err(Problem::new(
+            400,
+            format!("malformed JSON: {}", error.inner()),
+        )),
     }
 }
 
@@ -139,7 +149,9 @@ impl<T: Type> Payload for Answer<T> {
 impl<T: Type + Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(body) => Response::builder().content_type(Self::CONTENT_TYPE).body(body),
+            Ok(body) => Response::builder()
+                .content_type(Self::CONTENT_TYPE)
+                .body(body),
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written");
                 Problem::new(500, "the answer could not be written".to_owned()).as_response()
@@ -189,7 +201,15 @@ mod tests {
         refused(r#"{"prompt":"a","models":["b"]} x"#, 400, None);
         refused(r#"{"prompt":1,"models":[]}"#, 422, Some("/prompt"));
         refused(r#"{"prompt":"a","models":[1]}"#, 422, Some("/models/0"));
-        refused(r#"{"prompt":"a","models":["b"],"parameters":{"top_k":"x"}}"#, 422, Some("/parameters/top_k"));
-        refused(r#"{"prompt":"a","models":["b"],"parameters":{"temperature":NaN}}"#, 400, None);
+        refused(
+            r#"{"prompt":"a","models":["b"],"parameters":{"top_k":"x"}}"#,
+            422,
+            Some("/parameters/top_k"),
+        );
+        refused(
+            r#"{"prompt":"a","models":["b"],"parameters":{"temperature":NaN}}"#,
+            400,
+            None,
+        );
     }
 }

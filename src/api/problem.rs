@@ -1,10 +1,8 @@
 //! The one place where errors become HTTP statuses: RFC 9457 problem details.
 
-use poem::error::{
-    MethodNotAllowedError, NotFoundError, ParsePathError, ResponseError,
-};
+use poem::Response;
+use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, ResponseError};
 use poem::http::{HeaderValue, StatusCode, header};
-use poem::{IntoResponse, Response};
 use poem_openapi::error::{ParseParamError, ParsePathError as ApiPathError};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::Type;
@@ -47,7 +45,11 @@ const KINDS: [(u16, &str, &str); 15] = [
     (401, "unauthorized", "A token is needed"),
     (403, "forbidden", "Foreign host or origin"),
     (404, "not-found", "There is no such thing"),
-    (405, "method-not-allowed", "This route does not take this method"),
+    (
+        405,
+        "method-not-allowed",
+        "This route does not take this method",
+    ),
     (409, "conflict", "Not possible as things stand"),
     (413, "too-large", "The request is too large"),
     (415, "unsupported-media-type", "The body must be JSON"),
@@ -64,7 +66,9 @@ impl Problem {
     /// A problem with this status.
     pub fn new(status: u16, detail: impl Into<String>) -> Self {
         let known = KINDS.iter().find(|(known, ..)| *known == status);
-        let (_, kind, title) = known.copied().unwrap_or((status, "error", "It did not work"));
+        let (_, kind, title) = known
+            .copied()
+            .unwrap_or((status, "error", "It did not work"));
         Self {
             kind: format!("urn:ollama-benchmarker:problem:{kind}"),
             title: title.to_owned(),
@@ -78,9 +82,14 @@ impl Problem {
 
     /// Invalid fields.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
-        let words: Vec<String> =
-            errors.iter().map(|error| format!("{}: {}", error.pointer, error.message)).collect();
-        Self { errors, ..Self::new(422, words.join("; ")) }
+        let words: Vec<String> = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.pointer, error.message))
+            .collect();
+        Self {
+            errors,
+            ..Self::new(422, words.join("; "))
+        }
     }
 }
 
@@ -93,9 +102,10 @@ impl From<AppError> for Problem {
             | AppError::UnknownBackend { .. }
             | AppError::UnknownId { .. } => Self::new(404, detail),
             AppError::Conflict(_) => Self::new(409, detail),
-            AppError::QueueFull { .. } => {
-                Self { retry_after: Some(5), ..Self::new(429, detail) }
-            }
+            AppError::QueueFull { .. } => Self {
+                retry_after: Some(5),
+                ..Self::new(429, detail)
+            },
             AppError::Backend(BackendError::Unsupported { .. }) => Self::new(501, detail),
             AppError::Backend(_) => Self::new(502, detail),
             AppError::Storage(_) | AppError::Stopping => Self::new(503, detail),
@@ -111,8 +121,10 @@ impl ResponseError for Problem {
 
     fn as_response(&self) -> Response {
         let body = serde_json::to_vec(self).unwrap_or_default();
-        let mut response =
-            Response::builder().status(self.status()).content_type(CONTENT_TYPE).body(body);
+        let mut response = Response::builder()
+            .status(self.status())
+            .content_type(CONTENT_TYPE)
+            .body(body);
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after {
@@ -146,10 +158,15 @@ impl ApiResponse for Failure {
             description: title,
             status: Some(status),
             status_range: None,
-            content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: Problem::schema_ref() }],
+            content: vec![MetaMediaType {
+                content_type: CONTENT_TYPE,
+                schema: Problem::schema_ref(),
+            }],
             headers: Vec::new(),
         };
-        MetaResponses { responses: KINDS.into_iter().map(response).collect() }
+        MetaResponses {
+            responses: KINDS.into_iter().map(response).collect(),
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -169,15 +186,24 @@ pub async fn refused(error: poem::Error) -> Response {
         Problem::new(405, "this route does not take this method; see /docs")
     } else if let Some(parameter) = error.downcast_ref::<ParseParamError>() {
         let pointer = format!("/{}", parameter.name);
-        Problem::invalid(vec![FieldError { pointer, message: parameter.reason.clone() }])
+        Problem::invalid(vec![FieldError {
+            pointer,
+            message: parameter.reason.clone(),
+        }])
     } else if let Some(parameter) = error.downcast_ref::<ApiPathError>() {
         let pointer = format!("/{}", parameter.name);
-        Problem::invalid(vec![FieldError { pointer, message: parameter.reason.clone() }])
+        Problem::invalid(vec![FieldError {
+            pointer,
+            message: parameter.reason.clone(),
+        }])
     } else {
         let status = error.status();
         if status.is_server_error() {
             tracing::error!(%error, "a request failed");
-            Problem::new(status.as_u16(), "something broke in here; the log tells more")
+            Problem::new(
+                status.as_u16(),
+                "something broke in here; the log tells more",
+            )
         } else {
             Problem::new(status.as_u16(), error.to_string())
         }

@@ -33,19 +33,34 @@ pub enum Deleted {
 #[OpenApi]
 impl Prompts {
     /// List saved prompts, newest first
-    #[oai(path = "/api/prompts", method = "get", tag = "Part::Prompts", operation_id = "listPrompts")]
+    #[oai(
+        path = "/api/prompts",
+        method = "get",
+        tag = "Part::Prompts",
+        operation_id = "listPrompts"
+    )]
     async fn list(&self, app: Data<&App>) -> Result<Answer<Vec<SavedPrompt>>, Failure> {
         Ok(Answer(app.prompts().await?))
     }
 
     /// Save a prompt
-    #[oai(path = "/api/prompts", method = "post", tag = "Part::Prompts", operation_id = "savePrompt")]
+    #[oai(
+        path = "/api/prompts",
+        method = "post",
+        tag = "Part::Prompts",
+        operation_id = "savePrompt"
+    )]
     async fn save(&self, app: Data<&App>, prompt: Body<NewPrompt>) -> Result<Saved, Failure> {
         Ok(Saved::Created(Answer(app.save_prompt(prompt.0).await?)))
     }
 
     /// Delete a saved prompt
-    #[oai(path = "/api/prompts/:id", method = "delete", tag = "Part::Prompts", operation_id = "deletePrompt")]
+    #[oai(
+        path = "/api/prompts/:id",
+        method = "delete",
+        tag = "Part::Prompts",
+        operation_id = "deletePrompt"
+    )]
     async fn delete(
         &self,
         app: Data<&App>,

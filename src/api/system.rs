@@ -26,7 +26,12 @@ type Looks = EventStream<Pin<Box<dyn Stream<Item = SystemNow> + Send>>>;
 #[OpenApi]
 impl System {
     /// Show this machine and the backends, now
-    #[oai(path = "/api/system", method = "get", tag = "Part::System", operation_id = "getSystem")]
+    #[oai(
+        path = "/api/system",
+        method = "get",
+        tag = "Part::System",
+        operation_id = "getSystem"
+    )]
     async fn now(&self, app: Data<&App>) -> Result<Answer<SystemNow>, Failure> {
         Ok(Answer(app.system().await))
     }
@@ -51,8 +56,11 @@ impl System {
         });
         let looks: Pin<Box<dyn Stream<Item = SystemNow> + Send>> =
             Box::pin(looks.take_until(stopping));
-        Ok(EventStream::new(looks).keep_alive(super::benchmarks::KEEP_ALIVE).to_event(|look| {
-            Event::message(serde_json::to_string(&look).unwrap_or_default()).event_type("system")
-        }))
+        Ok(EventStream::new(looks)
+            .keep_alive(super::benchmarks::KEEP_ALIVE)
+            .to_event(|look| {
+                Event::message(serde_json::to_string(&look).unwrap_or_default())
+                    .event_type("system")
+            }))
     }
 }

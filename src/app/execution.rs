@@ -46,8 +46,12 @@ enum Cut {
 
 /// Everything about a run that follows from its results.
 pub fn conclude(run: &mut BenchmarkResponse) {
-    let models: Vec<(String, String)> =
-        run.environment.models.iter().map(|it| (it.model.clone(), it.backend.clone())).collect();
+    let models: Vec<(String, String)> = run
+        .environment
+        .models
+        .iter()
+        .map(|it| (it.model.clone(), it.backend.clone()))
+        .collect();
     run.summary = measure::summarize(&models, &run.results);
     run.validity = measure::validity(run);
 }
@@ -84,7 +88,11 @@ impl Execution {
     }
 
     fn cut_by_person(&self) -> Cut {
-        if self.app.inner.stopping.is_cancelled() { Cut::Stopped } else { Cut::Cancelled }
+        if self.app.inner.stopping.is_cancelled() {
+            Cut::Stopped
+        } else {
+            Cut::Cancelled
+        }
     }
 
     async fn measure(&mut self) -> Option<Cut> {
@@ -92,18 +100,23 @@ impl Execution {
         self.run.queue_position = None;
         self.save().await;
         let total = self.run.total_requests;
-        self.job.log.announce(RunEvent::RunStarted(RunStarted { total_requests: total }));
+        self.job.log.announce(RunEvent::RunStarted(RunStarted {
+            total_requests: total,
+        }));
         tracing::info!(requests = total, "the run started");
 
-        let limit = self.run.request.run_timeout.unwrap_or(self.app.config.timeouts.run);
+        let limit = self
+            .run
+            .request
+            .run_timeout
+            .unwrap_or(self.app.config.timeouts.run);
         let deadline = tokio::time::sleep(Duration::from_secs_f64(limit));
         tokio::pin!(deadline);
         // As many as may wait for the database before the next request is held up.
         let (sender, mut results) = mpsc::channel(16);
         let engine = Arc::clone(&self.app.inner.engine);
-        let task = tokio::spawn(
-            engine::run(engine, Arc::clone(&self.job), sender).in_current_span(),
-        );
+        let task =
+            tokio::spawn(engine::run(engine, Arc::clone(&self.job), sender).in_current_span());
         let mut cut = None;
         loop {
             tokio::select! {
@@ -126,7 +139,11 @@ impl Execution {
             Err(error) => cut = Some(Cut::Failed(format!("the run broke off: {error}"))),
         }
         let cancelled = self.job.cancel.is_cancelled() && cut.is_none();
-        if cancelled { Some(self.cut_by_person()) } else { cut }
+        if cancelled {
+            Some(self.cut_by_person())
+        } else {
+            cut
+        }
     }
 
     /// Stores a result, then announces it.
@@ -135,19 +152,30 @@ impl Execution {
         let (store, id) = (self.app.inner.store.clone(), self.run.id.clone());
         let result = &finished.result;
         persist(&self.job.cancel, || store.add_result(&id, index, result)).await?;
-        let announced = BenchmarkResult { chunks: None, ..finished.result.clone() };
+        let announced = BenchmarkResult {
+            chunks: None,
+            ..finished.result.clone()
+        };
         self.run.results.push(finished.result);
-        self.job.log.announce(RunEvent::RequestFinished(RequestFinished {
-            model_index: u32::try_from(finished.model).unwrap_or(u32::MAX),
-            finished: index + 1,
-            total: self.run.total_requests,
-            result: announced,
-        }));
+        self.job
+            .log
+            .announce(RunEvent::RequestFinished(RequestFinished {
+                model_index: u32::try_from(finished.model).unwrap_or(u32::MAX),
+                finished: index + 1,
+                total: self.run.total_requests,
+                result: announced,
+            }));
         Ok(())
     }
 
     async fn keep_samples(&mut self, samples: Samples) {
-        if let Err(error) = self.app.inner.store.save_samples(&self.run.id, &samples).await {
+        if let Err(error) = self
+            .app
+            .inner
+            .store
+            .save_samples(&self.run.id, &samples)
+            .await
+        {
             tracing::error!(%error, "the samples could not be stored");
         }
         self.run.samples = Some(samples);
@@ -168,15 +196,20 @@ impl Execution {
             None => (by_results, None),
             Some(Cut::Cancelled) => (Status::Cancelled, None),
             Some(Cut::Stopped) => (Status::Interrupted, Some("the program was stopped".into())),
-            Some(Cut::TimedOut(limit)) => {
-                (by_results, Some(format!("the run took longer than its timeout of {limit} s")))
-            }
+            Some(Cut::TimedOut(limit)) => (
+                by_results,
+                Some(format!("the run took longer than its timeout of {limit} s")),
+            ),
             Some(Cut::Failed(reason)) => (by_results, Some(reason)),
         };
         run.queue_position = None;
         run.finished_at = Some(Utc::now());
         conclude(run);
-        tracing::info!(status = run.status.as_str(), results = run.results.len(), "the run ended");
+        tracing::info!(
+            status = run.status.as_str(),
+            results = run.results.len(),
+            "the run ended"
+        );
         let event = RunFinished {
             id: run.id.clone(),
             status: run.status,
@@ -199,7 +232,10 @@ impl Execution {
 }
 
 /// Tries to store something until it works, the waits are used up or nobody wants to wait.
-async fn persist<F>(cancel: &CancellationToken, mut attempt: impl FnMut() -> F) -> Result<(), StoreError>
+async fn persist<F>(
+    cancel: &CancellationToken,
+    mut attempt: impl FnMut() -> F,
+) -> Result<(), StoreError>
 where
     F: Future<Output = Result<(), StoreError>>,
 {

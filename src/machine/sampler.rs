@@ -24,28 +24,33 @@ impl Sampler {
         mut observer: impl FnMut(&Sample) + Send + 'static,
     ) -> Result<Self, MachineError> {
         let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new().name("sampler".into()).spawn(move || {
-            let mut eye = Eye::new();
-            let mut series = Series::new(interval, max_samples);
-            let mut due = Instant::now();
-            loop {
-                due += series.interval;
-                let wait = due.saturating_duration_since(Instant::now());
-                match stopped.recv_timeout(wait) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return series.finish(),
+        let mut eye = Eye::new()?;
+        let thread = std::thread::Builder::new()
+            .name("sampler".into())
+            .spawn(move || {
+                let mut series = Series::new(interval, max_samples);
+                let mut due = Instant::now();
+                loop {
+                    due += series.interval;
+                    let wait = due.saturating_duration_since(Instant::now());
+                    match stopped.recv_timeout(wait) {
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Ok(()) | Err(RecvTimeoutError::Disconnected) => return series.finish(),
+                    }
+                    let now = Instant::now();
+                    // After the machine slept, what was missed is not made up for.
+                    if now.saturating_duration_since(due) > 4 * series.interval {
+                        due = now;
+                    }
+                    let sample = eye.look(offset(now, zero));
+                    observer(&sample);
+                    series.push(sample);
                 }
-                let now = Instant::now();
-                // After the machine slept, what was missed is not made up for.
-                if now.saturating_duration_since(due) > 4 * series.interval {
-                    due = now;
-                }
-                let sample = eye.look(offset(now, zero));
-                observer(&sample);
-                series.push(sample);
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
+            })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// Stops looking and gives what was seen.
@@ -53,7 +58,9 @@ impl Sampler {
         // A thread that has ended already cannot hear it.
         let _ = self.stop.send(());
         let thread = self.thread.take();
-        thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
+        thread
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -74,7 +81,11 @@ struct Series {
 
 impl Series {
     fn new(interval: Duration, max: usize) -> Self {
-        Self { interval, max: max.max(2), items: Vec::new() }
+        Self {
+            interval,
+            max: max.max(2),
+            items: Vec::new(),
+        }
     }
 
     fn push(&mut self, sample: Sample) {
@@ -93,7 +104,10 @@ impl Series {
     }
 
     fn finish(self) -> Samples {
-        Samples { interval: self.interval.as_secs_f64(), items: self.items }
+        Samples {
+            interval: self.interval.as_secs_f64(),
+            items: self.items,
+        }
     }
 }
 
@@ -103,16 +117,27 @@ mod tests {
 
     #[test]
     fn a_long_run_halves_its_resolution_and_keeps_its_end() {
-        let mut eye = Eye::new();
+        let mut eye = Eye::new().unwrap();
         let mut series = Series::new(Duration::from_millis(250), 8);
         for number in 0..100 {
-            series.push(Sample { offset: f64::from(number), ..eye.look(0.0) });
+            series.push(Sample {
+                offset: f64::from(number),
+                ..eye.look(0.0)
+            });
             assert!(series.items.len() <= 8);
-            assert_eq!(series.items.last().map(|sample| sample.offset), Some(f64::from(number)));
+            assert_eq!(
+                series.items.last().map(|sample| sample.offset),
+                Some(f64::from(number))
+            );
         }
         let samples = series.finish();
         assert!(samples.interval > 0.25);
-        assert!(samples.items.windows(2).all(|pair| pair[0].offset < pair[1].offset));
+        assert!(
+            samples
+                .items
+                .windows(2)
+                .all(|pair| pair[0].offset < pair[1].offset)
+        );
     }
 
     #[test]
@@ -125,7 +150,17 @@ mod tests {
         .unwrap();
         while news.recv().unwrap() < 0.0 {}
         let samples = sampler.stop();
-        assert!(samples.items.first().is_some_and(|sample| sample.memory_used_bytes > 0));
-        assert!(samples.items.iter().all(|sample| (0.0..=100.0).contains(&sample.cpu_percent)));
+        assert!(
+            samples
+                .items
+                .first()
+                .is_some_and(|sample| sample.memory_used_bytes > 0)
+        );
+        assert!(
+            samples
+                .items
+                .iter()
+                .all(|sample| (0.0..=100.0).contains(&sample.cpu_percent))
+        );
     }
 }

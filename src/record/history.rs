@@ -31,6 +31,18 @@ pub struct HistoryQuery {
     pub sort: HistorySort,
     /// In which direction.
     pub order: Order,
+    /// How much of each run.
+    pub detail: HistoryDetail,
+}
+
+/// How much of each run a page of history holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HistoryDetail {
+    /// Its results too, without chunks.
+    #[default]
+    Results,
+    /// Its summary only, for lists.
+    Summary,
 }
 
 /// What history is sorted by. Runs without the figure come last.

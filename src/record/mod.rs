@@ -20,7 +20,7 @@ pub use event::{
     EventId, Queued, RequestFinished, RequestStarted, RunEvent, RunFinished, RunStarted,
     SampleTaken, TextArrived,
 };
-pub use history::{HistoryPage, HistoryQuery, HistorySort, Order};
+pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
 pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
 pub use prompt::{NewPrompt, SavedPrompt};

@@ -32,8 +32,10 @@ pub struct SavedPrompt {
 impl NewPrompt {
     /// Everything that is wrong with it; empty where it is fine.
     pub fn problems(&self, limits: &Limits) -> Vec<FieldError> {
-        let error =
-            |pointer: &str, message: String| FieldError { pointer: pointer.to_owned(), message };
+        let error = |pointer: &str, message: String| FieldError {
+            pointer: pointer.to_owned(),
+            message,
+        };
         let mut errors = Vec::new();
         if self.name.trim().is_empty() || self.name.chars().count() > 120 {
             errors.push(error("/name", "must have 1 to 120 characters".into()));
@@ -41,7 +43,10 @@ impl NewPrompt {
         if self.text.trim().is_empty() {
             errors.push(error("/text", "must not be empty".into()));
         } else if self.text.len() > limits.max_prompt_bytes {
-            errors.push(error("/text", format!("at most {} bytes", limits.max_prompt_bytes)));
+            errors.push(error(
+                "/text",
+                format!("at most {} bytes", limits.max_prompt_bytes),
+            ));
         }
         errors
     }

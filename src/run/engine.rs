@@ -78,7 +78,9 @@ pub async fn run(
         let interval = Duration::from_secs_f64(engine.sampling.interval);
         Sampler::start(zero, interval, engine.sampling.max_samples, move |sample| {
             watched.lock().samples.push(sample.clone());
-            log.announce(RunEvent::SampleTaken(SampleTaken { sample: sample.clone() }));
+            log.announce(RunEvent::SampleTaken(SampleTaken {
+                sample: sample.clone(),
+            }));
         })?
     };
     tokio::select! {
@@ -126,7 +128,9 @@ impl Watched {
         if state.in_flight == 0 {
             let last = state.samples.last().cloned();
             state.samples.retain(|sample| sample.offset < 0.0);
-            state.samples.extend(last.filter(|sample| sample.offset >= 0.0));
+            state
+                .samples
+                .extend(last.filter(|sample| sample.offset >= 0.0));
         }
         state.in_flight += 1;
     }
@@ -155,8 +159,17 @@ impl Lane {
             }
             let model = &job.plan.models[step.model];
             let span = tracing::info_span!("request", number = step.index, model = %model);
-            let Some(result) = self.step(step).instrument(span).await else { continue };
-            if results.send(Finished { model: step.model, result }).await.is_err() {
+            let Some(result) = self.step(step).instrument(span).await else {
+                continue;
+            };
+            if results
+                .send(Finished {
+                    model: step.model,
+                    result,
+                })
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -172,8 +185,14 @@ impl Lane {
             && !step.warmup
             && let Err(error) = backend.unload(&model.name).await
         {
-            let info = ErrorInfo { code: ErrorCode::Server, message: error.to_string() };
-            let timeline = Timeline { outcome: Outcome::Failed(info), ..Timeline::default() };
+            let info = ErrorInfo {
+                code: ErrorCode::Server,
+                message: error.to_string(),
+            };
+            let timeline = Timeline {
+                outcome: Outcome::Failed(info),
+                ..Timeline::default()
+            };
             return Some(self.result(step, &timeline, None, &[], Utc::now()));
         }
         let timestamp = Utc::now();
@@ -192,7 +211,8 @@ impl Lane {
         let sent = begun + timeline.connect.unwrap_or_default();
         log_outcome(&timeline);
         if !self.placements.contains_key(&step.model) && !job.cancel.is_cancelled() {
-            self.placements.insert(step.model, backend.placement(&model.name).await);
+            self.placements
+                .insert(step.model, backend.placement(&model.name).await);
         }
         Some(self.result(step, &timeline, Some(sent), &samples, timestamp))
     }
@@ -306,7 +326,12 @@ impl<'a> Teller<'a> {
             offset: 0.0,
             chunks_per_second: None,
         };
-        Self { log, pending, first: None, told: None }
+        Self {
+            log,
+            pending,
+            first: None,
+            told: None,
+        }
     }
 
     fn hear(&mut self, news: &News<'_>) {
@@ -320,7 +345,10 @@ impl<'a> Teller<'a> {
         let span = news.at.saturating_sub(first).as_secs_f64();
         pending.chunks_per_second =
             (pending.chunks > 1 && span > 0.0).then(|| (pending.chunks - 1) as f64 / span);
-        if self.told.is_none_or(|told| news.at.saturating_sub(told) >= TELL_INTERVAL) {
+        if self
+            .told
+            .is_none_or(|told| news.at.saturating_sub(told) >= TELL_INTERVAL)
+        {
             self.told = Some(news.at);
             self.tell();
         }
@@ -330,7 +358,8 @@ impl<'a> Teller<'a> {
         if self.pending.text.is_empty() && self.pending.thinking.is_empty() {
             return;
         }
-        self.log.announce(RunEvent::TextArrived(self.pending.clone()));
+        self.log
+            .announce(RunEvent::TextArrived(self.pending.clone()));
         self.pending.text.clear();
         self.pending.thinking.clear();
     }

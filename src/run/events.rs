@@ -11,15 +11,23 @@ use futures_util::Stream;
 use tokio::sync::watch;
 
 use crate::record::{
-    BenchmarkResponse, BenchmarkResult, EventId, RequestFinished, RunEvent, RunFinished, RunId, RunStarted,
+    BenchmarkResponse, BenchmarkResult, EventId, RequestFinished, RunEvent, RunFinished, RunId,
+    RunStarted,
 };
 
 /// The events of a run that has ended, as its record tells them. Their ids go on where those of
 /// the living log were, so that a client that saw half of it can ask for the rest.
 pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
     let total = run.total_requests;
-    let mut events: Vec<(EventId, RunEvent)> =
-        vec![(EventId { finished: 0, step: 1 }, RunEvent::RunStarted(RunStarted { total_requests: total }))];
+    let mut events: Vec<(EventId, RunEvent)> = vec![(
+        EventId {
+            finished: 0,
+            step: 1,
+        },
+        RunEvent::RunStarted(RunStarted {
+            total_requests: total,
+        }),
+    )];
     let mut finished = 0;
     for result in &run.results {
         finished += 1;
@@ -29,10 +37,15 @@ pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
             .iter()
             .position(|model| model.model == result.model && model.backend == result.backend);
         let event = RunEvent::RequestFinished(RequestFinished {
-            model_index: model.and_then(|index| u32::try_from(index).ok()).unwrap_or_default(),
+            model_index: model
+                .and_then(|index| u32::try_from(index).ok())
+                .unwrap_or_default(),
             finished,
             total,
-            result: BenchmarkResult { chunks: None, ..result.clone() },
+            result: BenchmarkResult {
+                chunks: None,
+                ..result.clone()
+            },
         });
         events.push((EventId { finished, step: 0 }, event));
     }
@@ -42,8 +55,17 @@ pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
         status_reason: run.status_reason.clone(),
         summary: run.summary.clone(),
     });
-    events.push((EventId { finished, step: u32::MAX }, end));
-    events.into_iter().map(|(id, event)| (id, Arc::new(event))).collect()
+    events.push((
+        EventId {
+            finished,
+            step: u32::MAX,
+        },
+        end,
+    ));
+    events
+        .into_iter()
+        .map(|(id, event)| (id, Arc::new(event)))
+        .collect()
 }
 
 /// Events of text and samples that a log keeps; the oldest go first, since the record has them.
@@ -101,10 +123,19 @@ impl EventLog {
     pub fn announce(&self, event: RunEvent) {
         let mut kept = self.lock();
         let id = match event {
-            RunEvent::RequestFinished(_) => EventId { finished: kept.last.finished + 1, step: 0 },
+            RunEvent::RequestFinished(_) => EventId {
+                finished: kept.last.finished + 1,
+                step: 0,
+            },
             // The last one, however many come before it: also where it is read from the record.
-            RunEvent::RunFinished(_) => EventId { finished: kept.last.finished, step: u32::MAX },
-            _ => EventId { finished: kept.last.finished, step: kept.last.step + 1 },
+            RunEvent::RunFinished(_) => EventId {
+                finished: kept.last.finished,
+                step: u32::MAX,
+            },
+            _ => EventId {
+                finished: kept.last.finished,
+                step: kept.last.step + 1,
+            },
         };
         kept.last = id;
         kept.passing += usize::from(passes(&event));
@@ -127,7 +158,12 @@ impl EventLog {
         &self,
         after: Option<EventId>,
     ) -> impl Stream<Item = (EventId, Arc<RunEvent>)> + Send + use<> {
-        let reader = Reader { log: self.clone(), news: self.news.subscribe(), after, over: false };
+        let reader = Reader {
+            log: self.clone(),
+            news: self.news.subscribe(),
+            after,
+            over: false,
+        };
         futures_util::stream::unfold(reader, |mut reader| async move {
             let event = reader.next().await?;
             Some((event, reader))
@@ -152,7 +188,9 @@ impl Reader {
             self.news.mark_unchanged();
             let found = {
                 let kept = self.log.lock();
-                let from = kept.events.partition_point(|(id, _)| Some(*id) <= self.after);
+                let from = kept
+                    .events
+                    .partition_point(|(id, _)| Some(*id) <= self.after);
                 kept.events.get(from).cloned()
             };
             if let Some((id, event)) = found {

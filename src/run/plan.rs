@@ -31,7 +31,11 @@ pub struct Plan {
 impl Plan {
     /// The plan of a request whose models were found valid.
     pub fn new(request: &BenchmarkRequest, models: Vec<ModelName>) -> Self {
-        let prompts: Vec<String> = request.all_prompts().into_iter().map(str::to_owned).collect();
+        let prompts: Vec<String> = request
+            .all_prompts()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         let mut counter = Counter { next: 0 };
         let lanes = match request.execution {
             Execution::Sequential => {
@@ -60,7 +64,11 @@ impl Plan {
                 })
                 .collect(),
         };
-        Self { models, prompts, lanes }
+        Self {
+            models,
+            prompts,
+            lanes,
+        }
     }
 
     /// Requests in all.
@@ -74,8 +82,21 @@ struct Counter {
 }
 
 impl Counter {
-    fn push(&mut self, lane: &mut Vec<Step>, model: usize, prompt: usize, repetition: u32, warmup: bool) {
-        lane.push(Step { index: self.next, model, prompt, repetition, warmup });
+    fn push(
+        &mut self,
+        lane: &mut Vec<Step>,
+        model: usize,
+        prompt: usize,
+        repetition: u32,
+        warmup: bool,
+    ) {
+        lane.push(Step {
+            index: self.next,
+            model,
+            prompt,
+            repetition,
+            warmup,
+        });
         self.next += 1;
     }
 
@@ -98,7 +119,11 @@ impl Counter {
         for repetition in 1..=request.repetitions {
             for prompt in 0..prompts {
                 for turn in 0..models.len() {
-                    let turn = if forwards { turn } else { models.len() - 1 - turn };
+                    let turn = if forwards {
+                        turn
+                    } else {
+                        models.len() - 1 - turn
+                    };
                     self.push(lane, models[turn], prompt, repetition, false);
                 }
                 forwards = !forwards;
@@ -122,7 +147,13 @@ mod tests {
         plan.lanes
             .iter()
             .map(|lane| {
-                let name = |step: &Step| format!("{}{}", if step.warmup { "w" } else { "" }, ["a", "b"][step.model]);
+                let name = |step: &Step| {
+                    format!(
+                        "{}{}",
+                        if step.warmup { "w" } else { "" },
+                        ["a", "b"][step.model]
+                    )
+                };
                 lane.iter().map(name).collect::<Vec<_>>().join(" ")
             })
             .collect()

@@ -41,25 +41,42 @@ pub struct Load {
 impl Queue {
     /// A queue for at most `capacity` runs, running ones included.
     pub fn new(capacity: usize) -> Self {
-        Self { state: Arc::default(), changed: watch::Sender::new(0), capacity }
+        Self {
+            state: Arc::default(),
+            changed: watch::Sender::new(0),
+            capacity,
+        }
     }
 
     /// Takes a run in. Its place is held until the ticket is dropped.
     pub fn enter(&self, id: RunId, backends: BTreeSet<String>) -> Result<Ticket, QueueFull> {
         let mut entries = self.lock();
         if entries.len() >= self.capacity {
-            return Err(QueueFull { held: entries.len() });
+            return Err(QueueFull {
+                held: entries.len(),
+            });
         }
-        entries.push(Entry { id: id.clone(), backends, running: false });
+        entries.push(Entry {
+            id: id.clone(),
+            backends,
+            running: false,
+        });
         drop(entries);
-        Ok(Ticket { queue: self.clone(), changes: self.changed.subscribe(), id })
+        Ok(Ticket {
+            queue: self.clone(),
+            changes: self.changed.subscribe(),
+            id,
+        })
     }
 
     /// How many runs go on and wait.
     pub fn load(&self) -> Load {
         let entries = self.lock();
         let running = entries.iter().filter(|entry| entry.running).count();
-        Load { running, waiting: entries.len() - running }
+        Load {
+            running,
+            waiting: entries.len() - running,
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
@@ -81,7 +98,9 @@ impl Ticket {
         let mut entries = self.queue.lock();
         let own = entries.iter().position(|entry| entry.id == self.id)?;
         let backends = entries[own].backends.clone();
-        let before = entries[..own].iter().filter(|entry| !entry.backends.is_disjoint(&backends));
+        let before = entries[..own]
+            .iter()
+            .filter(|entry| !entry.backends.is_disjoint(&backends));
         match u32::try_from(before.count()).unwrap_or(u32::MAX) {
             0 => {
                 entries[own].running = true;
@@ -126,9 +145,19 @@ mod tests {
         let fourth = queue.enter(id(), set(&["c"])).unwrap();
         assert_eq!(first.position(), None);
         assert_eq!(second.position(), Some(1));
-        assert_eq!(third.position(), Some(1), "it must not overtake the one that needs both");
+        assert_eq!(
+            third.position(),
+            Some(1),
+            "it must not overtake the one that needs both"
+        );
         assert_eq!(fourth.position(), None);
-        assert_eq!(queue.load(), Load { running: 2, waiting: 2 });
+        assert_eq!(
+            queue.load(),
+            Load {
+                running: 2,
+                waiting: 2
+            }
+        );
         drop(first);
         assert_eq!(second.position(), None);
         drop(second);
@@ -139,7 +168,10 @@ mod tests {
     fn a_full_queue_refuses() {
         let queue = Queue::new(1);
         let ticket = queue.enter(id(), set(&["a"])).unwrap();
-        assert_eq!(queue.enter(id(), set(&["b"])).err(), Some(QueueFull { held: 1 }));
+        assert_eq!(
+            queue.enter(id(), set(&["b"])).err(),
+            Some(QueueFull { held: 1 })
+        );
         drop(ticket);
         assert!(queue.enter(id(), set(&["b"])).is_ok());
     }
