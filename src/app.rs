@@ -1,8 +1,9 @@
 //! The ways through the house as straight functions; what `api`, `web` and `cli` call.
 
 mod execution;
+mod models;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -25,15 +26,15 @@ use crate::config::Config;
 use crate::machine::{self, Watch};
 use crate::measure;
 use crate::record::{
-    BackendState, BenchmarkRequest, BenchmarkResponse, Comparison, Environment, EventId,
-    FieldError, HistoryPage, HistoryQuery, ModelDetails, ModelEnvironment, ModelName, ModelSummary,
-    NewPrompt, RunEvent, RunId, SavedPrompt, Status, SystemNow, Validity,
+    BackendState, BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError,
+    HistoryPage, HistoryQuery, ModelName, ModelSummary, NewPrompt, RunEvent, RunId, SavedPrompt,
+    Status, SystemNow, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
 use crate::run::events::{self, EventLogs};
 use crate::run::plan::Plan;
-use crate::run::queue::{Queue, QueueFull};
+use crate::run::queue::{Queue, QueueFull, Ticket};
 use crate::store::{Store, StoreError};
 
 /// Events of a run with their ids, from where the caller asked until the run ends.
@@ -133,6 +134,8 @@ impl From<QueueFull> for AppError {
 
 /// How long a backend may take to say that it is there, when a page asks.
 const STATE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often the record of a run in another process is read.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How long runs may take to store what they measured when the program ends.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -222,12 +225,11 @@ impl App {
             .collect();
         let backends: BTreeSet<String> = models.iter().map(|model| model.backend.clone()).collect();
         let plan = Plan::new(&request, models);
-        let now = Utc::now();
-        let id = RunId::new(now);
+        let id = RunId::new(Utc::now());
         let ticket = self.inner.queue.enter(id.clone(), backends)?;
         let run = BenchmarkResponse {
-            id: id.clone(),
-            timestamp: now,
+            id,
+            timestamp: Utc::now(),
             status: Status::Queued,
             status_reason: None,
             queue_position: ticket.position(),
@@ -243,102 +245,35 @@ impl App {
             samples: None,
         };
         self.inner.store.create_run(&run).await?;
-        let cancel = self.inner.stopping.child_token();
-        let (ended, watcher) = watch::channel(false);
-        self.active().insert(
-            id.clone(),
-            Active {
-                cancel: cancel.clone(),
-                ended: watcher,
-            },
-        );
-        let execution = Execution {
-            app: self.clone(),
-            job: Arc::new(Job {
-                digests: run
-                    .environment
-                    .models
-                    .iter()
-                    .map(|it| it.digest.clone())
-                    .collect(),
-                request: run.request.clone(),
-                plan,
-                log: self.inner.logs.open(&id),
-                cancel,
-            }),
-            run: run.clone(),
-        };
-        let span = tracing::info_span!("run", %id);
-        self.inner
-            .runs
-            .spawn(execution.carry_out(ticket, ended).instrument(span));
+        self.set_going(run.clone(), plan, ticket);
         Ok(run)
     }
 
-    /// Asks each backend of the request for its models and finds those that were named.
-    async fn check_models(&self, request: &BenchmarkRequest) -> Result<Environment, AppError> {
-        let mut environment = Environment {
-            benchmarker_version: env!("CARGO_PKG_VERSION").into(),
-            models: Vec::new(),
+    /// From here on the run goes by itself, whoever asked for it.
+    fn set_going(&self, run: BenchmarkResponse, plan: Plan, ticket: Ticket) {
+        let cancel = self.inner.stopping.child_token();
+        let (ended, watcher) = watch::channel(false);
+        let active = Active {
+            cancel: cancel.clone(),
+            ended: watcher,
         };
-        let mut known: HashMap<String, (Vec<ModelSummary>, Option<String>)> = HashMap::new();
-        for text in &request.models {
-            let name = self.model_name(text)?;
-            let backend = self.backend(&name.backend)?;
-            let refusals = backend.refusals(request);
-            if !refusals.is_empty() {
-                return Err(AppError::Invalid(refusals));
-            }
-            if !known.contains_key(&name.backend) {
-                let (models, version) = tokio::join!(backend.models(), backend.version());
-                known.insert(name.backend.clone(), (models?, version.ok().flatten()));
-            }
-            let Some((models, version)) = known.get(&name.backend) else {
-                continue;
-            };
-            let summary = find_model(backend.as_ref(), &name, models).await?;
-            if environment
-                .models
-                .iter()
-                .any(|it| it.model == summary.name && it.backend == name.backend)
-            {
-                return Err(AppError::Invalid(vec![FieldError {
-                    pointer: "/models".into(),
-                    message: format!("`{name}` is named twice"),
-                }]));
-            }
-            environment.models.push(ModelEnvironment {
-                model: summary.name,
-                backend: name.backend,
-                backend_kind: backend.kind().into(),
-                backend_version: version.clone(),
-                digest: summary.digest,
-                quantization: summary.quantization,
-                parameter_size: summary.parameter_size,
-                synthetic: summary.synthetic,
-            });
-        }
-        Ok(environment)
-    }
-
-    fn model_name(&self, text: &str) -> Result<ModelName, AppError> {
-        ModelName::parse(text, &self.config.default_backend).map_err(|error| {
-            AppError::Invalid(vec![FieldError {
-                pointer: "/models".into(),
-                message: error.to_string(),
-            }])
-        })
-    }
-
-    fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, AppError> {
-        let backends = &self.inner.engine.backends;
-        backends
-            .get(name)
-            .cloned()
-            .ok_or_else(|| AppError::UnknownBackend {
-                backend: name.to_owned(),
-                known: backends.keys().cloned().collect(),
-            })
+        self.active().insert(run.id.clone(), active);
+        let models = &run.environment.models;
+        let job = Job {
+            digests: models.iter().map(|model| model.digest.clone()).collect(),
+            request: run.request.clone(),
+            plan,
+            log: self.inner.logs.open(&run.id),
+            cancel,
+        };
+        let span = tracing::info_span!("run", id = %run.id);
+        let execution = Execution {
+            app: self.clone(),
+            job: Arc::new(job),
+            run,
+        };
+        let task = execution.carry_out(ticket, ended).instrument(span);
+        self.inner.runs.spawn(task);
     }
 
     /// Waits for the end of a run and gives its whole record.
@@ -365,20 +300,14 @@ impl App {
         Ok(self.inner.store.history(query).await?)
     }
 
-    /// Deletes a finished run; one that goes on is a conflict.
+    /// Deletes a run that has ended; one that goes on is a conflict.
     pub async fn delete(&self, id: &RunId) -> Result<(), AppError> {
-        if self.active().contains_key(id) {
+        if !self.record(id).await?.status.is_final() {
             let message = "the benchmark has not ended; cancel it first".to_owned();
             return Err(AppError::Conflict(message));
         }
-        if self.inner.store.delete_run(id).await? {
-            Ok(())
-        } else {
-            Err(AppError::UnknownId {
-                what: "benchmark",
-                id: id.to_string(),
-            })
-        }
+        self.inner.store.delete_run(id).await?;
+        Ok(())
     }
 
     /// Stops a run; what was measured stays. Answers with the record once it has stopped.
@@ -387,7 +316,12 @@ impl App {
         if let Some(active) = self.active().get(id) {
             active.cancel.cancel();
         }
-        self.finished(id).await
+        let run = self.finished(id).await?;
+        if !run.status.is_final() {
+            let message = "another process runs this benchmark; stop it there".to_owned();
+            return Err(AppError::Conflict(message));
+        }
+        Ok(run)
     }
 
     /// The same request again.
@@ -405,33 +339,15 @@ impl App {
         if let Some(log) = self.inner.logs.get(id) {
             return Ok(Box::pin(log.follow(after)));
         }
-        let mut events = events::recorded(&self.record(id).await?);
-        events.retain(|(id, _)| Some(*id) > after);
-        Ok(Box::pin(futures_util::stream::iter(events)))
-    }
-
-    /// Models of all backends.
-    pub async fn models(&self) -> Vec<BackendModels> {
-        join_all(self.inner.engine.backends.values().map(|backend| async {
-            BackendModels {
-                backend: backend.name().to_owned(),
-                models: backend.models().await,
-            }
-        }))
-        .await
-    }
-
-    /// Details of one model, `NAME` or `NAME@BACKEND`.
-    pub async fn model(&self, name: &str) -> Result<ModelDetails, AppError> {
-        let name = self.model_name(name)?;
-        let backend = self.backend(&name.backend)?;
-        match backend.details(&name.name).await {
-            Err(BackendError::Refused { status: 404, .. }) => {
-                let models = backend.models().await.unwrap_or_default();
-                Err(unknown_model(&name, &models))
-            }
-            other => Ok(other?),
-        }
+        let run = self.record(id).await?;
+        let follower = Follower {
+            app: self.clone(),
+            id: id.clone(),
+            after,
+            ready: VecDeque::new(),
+            over: false,
+        };
+        Ok(Box::pin(follower.follow(&run)))
     }
 
     /// Two or more runs compared; within one run, its models.
@@ -565,50 +481,6 @@ fn bounds(config: &Config) -> Bounds {
     }
 }
 
-/// The listed model that was meant. The reference server also knows models that it does not list.
-async fn find_model(
-    backend: &dyn Backend,
-    name: &ModelName,
-    models: &[ModelSummary],
-) -> Result<ModelSummary, AppError> {
-    let latest = format!("{}:latest", name.name);
-    let found = models
-        .iter()
-        .find(|it| it.name == name.name || it.name == latest);
-    if let Some(summary) = found {
-        return Ok(summary.clone());
-    }
-    if backend.kind() == "reference"
-        && let Ok(details) = backend.details(&name.name).await
-    {
-        return Ok(details.summary);
-    }
-    Err(unknown_model(name, models))
-}
-
-fn unknown_model(name: &ModelName, models: &[ModelSummary]) -> AppError {
-    let mut near: Vec<(f64, &str)> = models
-        .iter()
-        .map(|model| {
-            (
-                strsim::jaro_winkler(&model.name, &name.name),
-                model.name.as_str(),
-            )
-        })
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    AppError::UnknownModel {
-        model: name.name.clone(),
-        backend: name.backend.clone(),
-        near: near
-            .into_iter()
-            .take(3)
-            .map(|(_, name)| name.to_owned())
-            .collect(),
-    }
-}
-
 async fn state(backend: &dyn Backend) -> BackendState {
     let answer = tokio::time::timeout(STATE_TIMEOUT, backend.version()).await;
     let (version, error) = match answer {
@@ -623,5 +495,53 @@ async fn state(backend: &dyn Backend) -> BackendState {
         reachable: error.is_none(),
         version,
         error,
+    }
+}
+
+/// Reads the events of a run that this process does not run from its stored record: all at once
+/// where it has ended, as they are stored where another process runs it.
+struct Follower {
+    app: App,
+    id: RunId,
+    after: Option<EventId>,
+    ready: VecDeque<(EventId, Arc<RunEvent>)>,
+    over: bool,
+}
+
+impl Follower {
+    fn follow(
+        mut self,
+        run: &BenchmarkResponse,
+    ) -> impl Stream<Item = (EventId, Arc<RunEvent>)> + Send + use<> {
+        self.take(run);
+        futures_util::stream::unfold(self, |mut follower| async move {
+            let event = follower.next().await?;
+            Some((event, follower))
+        })
+    }
+
+    fn take(&mut self, run: &BenchmarkResponse) {
+        self.over = run.status.is_final();
+        let mut events = events::recorded(run);
+        events.retain(|(id, _)| Some(*id) > self.after);
+        self.after = events.last().map(|(id, _)| *id).or(self.after);
+        self.ready.extend(events);
+    }
+
+    async fn next(&mut self) -> Option<(EventId, Arc<RunEvent>)> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            tokio::time::sleep(FOLLOW_INTERVAL).await;
+            match self.app.record(&self.id).await {
+                Ok(run) => self.take(&run),
+                // Deleted, or the database is away: whoever listens asks again.
+                Err(_) => return None,
+            }
+        }
     }
 }

@@ -15,4 +15,5 @@ pub mod measure;
 pub mod record;
 pub mod reference;
 pub mod run;
+pub mod serve;
 pub mod store;

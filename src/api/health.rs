@@ -29,6 +29,10 @@ fn fine() -> Answer<State> {
 }
 
 #[OpenApi]
+#[expect(
+    clippy::unused_async,
+    reason = "the framework takes only async functions"
+)]
 impl Health {
     /// Is the program alive?
     #[oai(

@@ -1,6 +1,7 @@
 //! The HTTP API: one file a resource, each thin (parse, call one function of [`App`], present).
 //! The OpenAPI document is generated from it. No page is made here.
 
+pub mod access;
 mod benchmarks;
 mod document;
 mod health;
@@ -13,7 +14,7 @@ mod system;
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route};
+use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use poem_openapi::{OpenApiService, Tags};
 
 pub use document::{document, yaml};
@@ -83,9 +84,4 @@ pub fn routes(app: App) -> Route {
         .at("/openapi.json", document::serve("application/json", json))
         .at("/openapi.yaml", document::serve("application/yaml", yaml))
         .nest("/docs", docs)
-}
-
-/// What every endpoint of the whole server is, once it can no longer fail.
-pub fn guarded<E: Endpoint + 'static>(endpoint: E) -> impl Endpoint<Output = Response> {
-    endpoint.catch_all_error(refused)
 }

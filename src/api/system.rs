@@ -24,6 +24,10 @@ const INTERVAL: Duration = Duration::from_secs(2);
 type Looks = EventStream<Pin<Box<dyn Stream<Item = SystemNow> + Send>>>;
 
 #[OpenApi]
+#[expect(
+    clippy::unused_async,
+    reason = "the framework takes only async functions"
+)]
 impl System {
     /// Show this machine and the backends, now
     #[oai(

@@ -413,7 +413,7 @@ impl Check {
     }
 
     /// NaN is in no range, so it is refused too.
-    fn range<T: PartialOrd + std::fmt::Display>(
+    fn range<T: Copy + PartialOrd + std::fmt::Display>(
         &mut self,
         pointer: &str,
         value: Option<T>,
@@ -473,7 +473,7 @@ mod tests {
         max_prompt_bytes: 100,
         max_models: 3,
         max_requests: 50,
-        max_timeout: Duration::from_secs(3600),
+        max_timeout: Duration::from_hours(1),
     };
 
     #[track_caller]

@@ -100,8 +100,8 @@ pub async fn run(
     }
     lanes.join_all().await;
     // Stopping joins a thread that may be in the middle of a look; that takes no longer than one.
-    let samples = tokio::task::spawn_blocking(move || sampler.stop()).await;
-    Ok(samples.unwrap_or_default())
+    let stopped = tokio::task::spawn_blocking(move || sampler.stop()).await;
+    Ok(stopped.unwrap_or_default())
 }
 
 /// The samples that requests in flight still need.
@@ -271,7 +271,7 @@ impl Lane {
             response: timeline.text.clone(),
             thinking: Some(timeline.thinking.clone()).filter(|text| !text.is_empty()),
             done_reason: measured.done_reason,
-            response_sha256: hex(&Sha256::digest(timeline.text.as_bytes())),
+            response_sha256: hex::encode(Sha256::digest(timeline.text.as_bytes())),
             timing: measured.timing,
             throughput: measured.throughput,
             system_impact,
@@ -295,15 +295,6 @@ fn log_outcome(timeline: &Timeline) {
         ),
     }
     tracing::debug!(answer = %timeline.text.escape_debug(), "the answer");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Tells of text as it comes.

@@ -12,33 +12,34 @@ use tokio::sync::watch;
 
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, EventId, RequestFinished, RunEvent, RunFinished, RunId,
-    RunStarted,
+    RunStarted, Status,
 };
 
-/// The events of a run that has ended, as its record tells them. Their ids go on where those of
-/// the living log were, so that a client that saw half of it can ask for the rest.
+/// The events of a run as its record tells them. Their ids go on where those of the living log
+/// were, so that a client that saw half of it can ask for the rest.
 pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
     let total = run.total_requests;
-    let mut events: Vec<(EventId, RunEvent)> = vec![(
-        EventId {
-            finished: 0,
-            step: 1,
-        },
-        RunEvent::RunStarted(RunStarted {
+    let mut events = Vec::new();
+    if run.status != Status::Queued {
+        let started = RunEvent::RunStarted(RunStarted {
             total_requests: total,
-        }),
-    )];
+        });
+        events.push((
+            EventId {
+                finished: 0,
+                step: 1,
+            },
+            started,
+        ));
+    }
     let mut finished = 0;
     for result in &run.results {
         finished += 1;
-        let model = run
-            .environment
-            .models
-            .iter()
-            .position(|model| model.model == result.model && model.backend == result.backend);
+        let mut models = run.environment.models.iter();
+        let model = models.position(|it| it.model == result.model && it.backend == result.backend);
         let event = RunEvent::RequestFinished(RequestFinished {
             model_index: model
-                .and_then(|index| u32::try_from(index).ok())
+                .and_then(|it| u32::try_from(it).ok())
                 .unwrap_or_default(),
             finished,
             total,
@@ -49,19 +50,21 @@ pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
         });
         events.push((EventId { finished, step: 0 }, event));
     }
-    let end = RunEvent::RunFinished(RunFinished {
-        id: run.id.clone(),
-        status: run.status,
-        status_reason: run.status_reason.clone(),
-        summary: run.summary.clone(),
-    });
-    events.push((
-        EventId {
-            finished,
-            step: u32::MAX,
-        },
-        end,
-    ));
+    if run.status.is_final() {
+        let end = RunEvent::RunFinished(RunFinished {
+            id: run.id.clone(),
+            status: run.status,
+            status_reason: run.status_reason.clone(),
+            summary: run.summary.clone(),
+        });
+        events.push((
+            EventId {
+                finished,
+                step: u32::MAX,
+            },
+            end,
+        ));
+    }
     events
         .into_iter()
         .map(|(id, event)| (id, Arc::new(event)))
@@ -209,7 +212,7 @@ mod tests {
     use futures_util::StreamExt;
 
     use super::*;
-    use crate::record::{Queued, Status};
+    use crate::record::Queued;
 
     fn finished() -> RunEvent {
         RunEvent::RunFinished(RunFinished {

@@ -37,26 +37,12 @@ enum Key {
 impl Cursor {
     fn write(&self) -> Result<String, StoreError> {
         let json = serde_json::to_vec(self).map_err(StoreError::Unwritable)?;
-        Ok(json.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex::encode(json))
     }
 
     fn read(text: &str, query: &HistoryQuery) -> Result<Self, StoreError> {
-        let digit = |byte: u8| {
-            char::from(byte)
-                .to_digit(16)
-                .and_then(|it| u8::try_from(it).ok())
-        };
-        let bytes = text.as_bytes();
-        if !bytes.len().is_multiple_of(2) {
-            return Err(StoreError::BadCursor);
-        }
-        let json: Option<Vec<u8>> = bytes
-            .chunks(2)
-            .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
-            .collect();
-        let cursor: Self = json
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .ok_or(StoreError::BadCursor)?;
+        let json = hex::decode(text).map_err(|_| StoreError::BadCursor)?;
+        let cursor: Self = serde_json::from_slice(&json).map_err(|_| StoreError::BadCursor)?;
         if (cursor.sort, cursor.order) != (query.sort, query.order) {
             return Err(StoreError::BadCursor);
         }

@@ -240,7 +240,7 @@ async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
     })
 }
 
-fn damaged(what: &'static str, id: &str, reason: impl ToString) -> StoreError {
+fn damaged(what: &'static str, id: &str, reason: &dyn std::fmt::Display) -> StoreError {
     StoreError::Damaged {
         what,
         id: id.to_owned(),

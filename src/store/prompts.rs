@@ -13,7 +13,7 @@ impl Store {
         let decode = |row: &sqlx::sqlite::SqliteRow| {
             let id: String = row.try_get("id")?;
             let document: String = row.try_get("document")?;
-            serde_json::from_str(&document).map_err(|error| damaged("prompt", &id, error))
+            serde_json::from_str(&document).map_err(|error| damaged("prompt", &id, &error))
         };
         rows.iter().map(decode).collect()
     }

@@ -128,7 +128,7 @@ impl Store {
             let chunks: &[u8] = row.try_get("chunks")?;
             let unpacked = series::unpack(chunks);
             result.chunks =
-                Some(unpacked.ok_or_else(|| damaged("chunks", id.as_str(), "they are cut off"))?);
+                Some(unpacked.ok_or_else(|| damaged("chunks", id.as_str(), &"they are cut off"))?);
             run.results.push(result);
         }
         let row = sqlx::query("select document from samples where run_id = $1")
@@ -222,7 +222,7 @@ pub(super) fn decode<T: DeserializeOwned>(
     id: &str,
 ) -> Result<T, StoreError> {
     let text: &str = row.try_get("document")?;
-    serde_json::from_str(text).map_err(|error| damaged(what, id, error))
+    serde_json::from_str(text).map_err(|error| damaged(what, id, &error))
 }
 
 fn search_text(run: &BenchmarkResponse) -> String {

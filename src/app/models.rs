@@ -1,0 +1,152 @@
+//! Which models there are, and which of them were meant.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::{App, AppError, BackendModels};
+use crate::backend::{Backend, BackendError};
+use crate::record::{
+    BenchmarkRequest, Environment, FieldError, ModelDetails, ModelEnvironment, ModelName,
+    ModelSummary,
+};
+
+impl App {
+    /// Models of all backends.
+    pub async fn models(&self) -> Vec<BackendModels> {
+        join_all(self.inner.engine.backends.values().map(|backend| async {
+            BackendModels {
+                backend: backend.name().to_owned(),
+                models: backend.models().await,
+            }
+        }))
+        .await
+    }
+
+    /// Details of one model, `NAME` or `NAME@BACKEND`.
+    pub async fn model(&self, name: &str) -> Result<ModelDetails, AppError> {
+        let name = self.model_name(name)?;
+        let backend = self.backend(&name.backend)?;
+        match backend.details(&name.name).await {
+            Err(BackendError::Refused { status: 404, .. }) => {
+                let models = backend.models().await.unwrap_or_default();
+                Err(unknown_model(&name, &models))
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Asks each backend of the request for its models and finds those that were named.
+    pub(super) async fn check_models(
+        &self,
+        request: &BenchmarkRequest,
+    ) -> Result<Environment, AppError> {
+        let mut environment = Environment {
+            benchmarker_version: env!("CARGO_PKG_VERSION").into(),
+            models: Vec::new(),
+        };
+        let mut known: HashMap<String, (Vec<ModelSummary>, Option<String>)> = HashMap::new();
+        for text in &request.models {
+            let name = self.model_name(text)?;
+            let backend = self.backend(&name.backend)?;
+            let refusals = backend.refusals(request);
+            if !refusals.is_empty() {
+                return Err(AppError::Invalid(refusals));
+            }
+            if !known.contains_key(&name.backend) {
+                let (models, version) = tokio::join!(backend.models(), backend.version());
+                known.insert(name.backend.clone(), (models?, version.ok().flatten()));
+            }
+            let Some((models, version)) = known.get(&name.backend) else {
+                continue;
+            };
+            let summary = find_model(backend.as_ref(), &name, models).await?;
+            if environment
+                .models
+                .iter()
+                .any(|it| it.model == summary.name && it.backend == name.backend)
+            {
+                return Err(AppError::Invalid(vec![FieldError {
+                    pointer: "/models".into(),
+                    message: format!("`{name}` is named twice"),
+                }]));
+            }
+            environment.models.push(ModelEnvironment {
+                model: summary.name,
+                backend: name.backend,
+                backend_kind: backend.kind().into(),
+                backend_version: version.clone(),
+                digest: summary.digest,
+                quantization: summary.quantization,
+                parameter_size: summary.parameter_size,
+                synthetic: summary.synthetic,
+            });
+        }
+        Ok(environment)
+    }
+
+    fn model_name(&self, text: &str) -> Result<ModelName, AppError> {
+        ModelName::parse(text, &self.config.default_backend).map_err(|error| {
+            AppError::Invalid(vec![FieldError {
+                pointer: "/models".into(),
+                message: error.to_string(),
+            }])
+        })
+    }
+
+    fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, AppError> {
+        let backends = &self.inner.engine.backends;
+        backends
+            .get(name)
+            .cloned()
+            .ok_or_else(|| AppError::UnknownBackend {
+                backend: name.to_owned(),
+                known: backends.keys().cloned().collect(),
+            })
+    }
+}
+
+/// The listed model that was meant. The reference server also knows models that it does not list.
+async fn find_model(
+    backend: &dyn Backend,
+    name: &ModelName,
+    models: &[ModelSummary],
+) -> Result<ModelSummary, AppError> {
+    let latest = format!("{}:latest", name.name);
+    let found = models
+        .iter()
+        .find(|it| it.name == name.name || it.name == latest);
+    if let Some(summary) = found {
+        return Ok(summary.clone());
+    }
+    if backend.kind() == "reference"
+        && let Ok(details) = backend.details(&name.name).await
+    {
+        return Ok(details.summary);
+    }
+    Err(unknown_model(name, models))
+}
+
+fn unknown_model(name: &ModelName, models: &[ModelSummary]) -> AppError {
+    let mut near: Vec<(f64, &str)> = models
+        .iter()
+        .map(|model| {
+            (
+                strsim::jaro_winkler(&model.name, &name.name),
+                model.name.as_str(),
+            )
+        })
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    AppError::UnknownModel {
+        model: name.name.clone(),
+        backend: name.backend.clone(),
+        near: near
+            .into_iter()
+            .take(3)
+            .map(|(_, name)| name.to_owned())
+            .collect(),
+    }
+}

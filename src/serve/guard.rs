@@ -1,0 +1,287 @@
+//! Who may ask, decided before anything else looks at a request: not another web site through a
+//! visitor's browser (DNS rebinding, cross-site requests), not a stranger where a token is set.
+//! It also puts the security headers on every answer, and the span and line of the log on each.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, Middleware, Request, Response, Result};
+use tracing::Instrument;
+
+use crate::api::{Problem, access};
+use crate::config::Config;
+
+/// Scripts and styles are files of ours; nothing is loaded from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Swagger UI comes as one page with its script and style in it. It shows only our own document.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
+
+/// Stands in front of the whole server.
+pub struct Guard {
+    config: Arc<Config>,
+}
+
+impl Guard {
+    /// A guard by these settings.
+    pub fn new(config: Arc<Config>) -> Self {
+        Self { config }
+    }
+}
+
+impl<E: Endpoint> Middleware<E> for Guard {
+    type Output = Guarded<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        Guarded {
+            inner,
+            config: Arc::clone(&self.config),
+        }
+    }
+}
+
+/// An endpoint behind the guard.
+pub struct Guarded<E> {
+    inner: E,
+    config: Arc<Config>,
+}
+
+impl<E: Endpoint> Endpoint for Guarded<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let span = tracing::info_span!("http", %method, %path);
+        async {
+            let begun = Instant::now();
+            let mut response = match refusal(&self.config, &request) {
+                Some(refusal) => refusal,
+                None => self.inner.get_response(request).await,
+            };
+            harden(&path, response.headers_mut());
+            log(&method, response.status(), begun);
+            Ok(response)
+        }
+        .instrument(span)
+        .await
+    }
+}
+
+/// Reading is told only to those who look closely; a page asks every few seconds.
+fn log(method: &Method, status: StatusCode, begun: Instant) {
+    let (status, milliseconds) = (status.as_u16(), begun.elapsed().as_secs_f64() * 1000.0);
+    if status >= 500 {
+        tracing::warn!(status, milliseconds, "answered with an error");
+    } else if method.is_safe() {
+        tracing::debug!(status, milliseconds, "answered");
+    } else {
+        tracing::info!(status, milliseconds, "answered");
+    }
+}
+
+/// The answer to who may not ask; `None` to who may.
+fn refusal(config: &Config, request: &Request) -> Option<Response> {
+    let path = request.uri().path();
+    let Some(host) = host(request) else {
+        return Some(refused(400, "the request names no host"));
+    };
+    if !is_own_host(config, &host) {
+        let detail =
+            format!("`{host}` is not a name of this server; add it to `allowed_hosts` if it is");
+        return Some(refused(403, detail));
+    }
+    if !request.method().is_safe() && is_foreign(request.headers(), &host) {
+        return Some(refused(403, "the request comes from another web site"));
+    }
+    let open = matches!(path, "/healthz" | "/readyz" | "/login") || path.starts_with("/assets/");
+    if open || access::is_allowed(config, request) {
+        return None;
+    }
+    let accept = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    if request.method() == Method::GET && accept.is_some_and(|it| it.contains("text/html")) {
+        let back = request.uri().path_and_query().map_or("/", |it| it.as_str());
+        let login = format!(
+            "/login?next={}",
+            utf8_percent_encode(back, NON_ALPHANUMERIC)
+        );
+        let redirect = Response::builder().status(StatusCode::SEE_OTHER);
+        return Some(redirect.header(header::LOCATION, login).finish());
+    }
+    Some(refused(
+        401,
+        "send the API token as `Authorization: Bearer …`",
+    ))
+}
+
+fn refused(status: u16, detail: impl Into<String>) -> Response {
+    poem::Error::from(Problem::new(status, detail)).into_response()
+}
+
+/// Host and port that the request is addressed to.
+fn host(request: &Request) -> Option<String> {
+    let named = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
+    let authority = || {
+        request
+            .uri()
+            .authority()
+            .map(poem::http::uri::Authority::as_str)
+    };
+    named
+        .or_else(authority)
+        .map(str::to_ascii_lowercase)
+        .filter(|host| !host.is_empty())
+}
+
+/// The host without its port; an IPv6 address without its brackets.
+fn name_of(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split_once(']').map_or(rest, |(address, _)| address);
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+/// A site that rebinds its name to our address still calls us by its own name. An address is no
+/// name: whoever's page is at it is served from here.
+fn is_own_host(config: &Config, host: &str) -> bool {
+    let name = name_of(host).trim_end_matches('.');
+    let is = |own: &String| own.eq_ignore_ascii_case(name) || own.eq_ignore_ascii_case(host);
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || name.parse::<IpAddr>().is_ok()
+        || is(&config.host)
+        || config.allowed_hosts.iter().any(is)
+}
+
+/// Browsers say where a request comes from; programs do not, and no site can speak through them.
+fn is_foreign(headers: &HeaderMap, host: &str) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if let Some(site) = text("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    text("origin").is_some_and(|origin| {
+        let authority = origin
+            .split_once("://")
+            .map_or("", |(_, authority)| authority);
+        !authority.eq_ignore_ascii_case(host)
+    })
+}
+
+fn harden(path: &str, headers: &mut HeaderMap) {
+    let docs = path == "/docs" || path.starts_with("/docs/");
+    let mut set = |name: &'static str, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set(
+        "content-security-policy",
+        if docs { DOCS_POLICY } else { POLICY },
+    );
+    set("x-content-type-options", "nosniff");
+    set("referrer-policy", "same-origin");
+    set("cross-origin-opener-policy", "same-origin");
+    set("cross-origin-resource-policy", "same-origin");
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-cache"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn status(request: &[(&str, &str)], method: Method, config: &Config) -> Option<u16> {
+        let mut builder = Request::builder().method(method);
+        for (name, value) in request {
+            builder = builder.header(*name, *value);
+        }
+        refusal(config, &builder.finish()).map(|response| response.status().as_u16())
+    }
+
+    #[test]
+    fn a_foreign_name_is_refused() {
+        let config = Config {
+            host: "bench.lan".into(),
+            allowed_hosts: vec!["gpu-box".into(), "proxy:8443".into()],
+            ..Config::default()
+        };
+        for own in [
+            "localhost:8000",
+            "LOCALHOST",
+            "x.localhost:1",
+            "127.0.0.1:8000",
+            "[::1]:8000",
+            "192.0.2.7:80",
+            "bench.lan:8000",
+            "gpu-box:1",
+            "proxy:8443",
+            "localhost.:8000",
+        ] {
+            assert_eq!(
+                status(&[("host", own)], Method::GET, &config),
+                None,
+                "{own}"
+            );
+        }
+        for foreign in [
+            "evil.example",
+            "localhost.evil.example:8000",
+            "proxy:1",
+            "xlocalhost",
+        ] {
+            assert_eq!(
+                status(&[("host", foreign)], Method::GET, &config),
+                Some(403),
+                "{foreign}"
+            );
+        }
+        assert_eq!(status(&[], Method::GET, &config), Some(400));
+    }
+
+    #[test]
+    fn a_foreign_origin_may_not_change_anything() {
+        let config = Config::default();
+        let post = |headers: &[(&str, &str)]| {
+            let host = [("host", "localhost:8000")];
+            status(&[&host[..], headers].concat(), Method::POST, &config)
+        };
+        assert_eq!(post(&[]), None);
+        assert_eq!(post(&[("origin", "http://localhost:8000")]), None);
+        assert_eq!(post(&[("sec-fetch-site", "same-origin")]), None);
+        for foreign in ["http://localhost:3000", "https://evil.example", "null", ""] {
+            assert_eq!(post(&[("origin", foreign)]), Some(403), "{foreign}");
+        }
+        assert_eq!(post(&[("sec-fetch-site", "same-site")]), Some(403));
+        assert_eq!(post(&[("sec-fetch-site", "cross-site")]), Some(403));
+        let read = [("host", "localhost"), ("origin", "https://evil.example")];
+        assert_eq!(status(&read, Method::GET, &config), None);
+    }
+
+    #[test]
+    fn without_the_token_programs_are_refused_and_people_asked() {
+        let config = Config {
+            api_token: "secret".into(),
+            ..Config::default()
+        };
+        let get = |headers: &[(&str, &str)]| {
+            let host = [("host", "localhost")];
+            status(&[&host[..], headers].concat(), Method::GET, &config)
+        };
+        assert_eq!(get(&[]), Some(401));
+        assert_eq!(get(&[("accept", "text/html,*/*")]), Some(303));
+        assert_eq!(get(&[("authorization", "Bearer secret")]), None);
+    }
+}

@@ -1,0 +1,43 @@
+//! The web server: a listener in, pages and API out, until it is told to end.
+//! What it answers is made in `api` and `web`; who may ask is decided in [`guard`].
+
+mod guard;
+mod listener;
+
+use std::io;
+use std::time::Duration;
+
+use poem::{EndpointExt, Server};
+use tokio::net::TcpListener;
+
+use self::guard::Guard;
+use self::listener::BoundedListener;
+use crate::api;
+use crate::app::App;
+
+/// How long answers that have begun may take to end once the program is stopping. Event streams
+/// end by themselves as soon as it is.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Serves until `shutdown` is done; then cancels what runs, stores it and closes the database.
+pub async fn serve(
+    app: App,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let routes = api::routes(app.clone());
+    let endpoint = routes
+        .catch_all_error(api::refused)
+        .with(Guard::new(app.config.clone()));
+    let bounded = BoundedListener::new(listener, app.config.limits.max_connections);
+    let stopping = app.stopping();
+    let told = async {
+        shutdown.await;
+        stopping.cancel();
+    };
+    let served = Server::new_with_acceptor(bounded)
+        .run_with_graceful_shutdown(endpoint, told, Some(GRACE))
+        .await;
+    app.shutdown().await;
+    served
+}

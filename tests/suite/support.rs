@@ -1,0 +1,159 @@
+//! The whole application on a free port with a fresh database, for tests that see it from outside.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ollama_benchmarker::app::App;
+use ollama_benchmarker::config::{BackendConfig, BackendKind, Config};
+use ollama_benchmarker::serve::serve;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Long enough for a busy machine; reached only when something is broken.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server.
+pub struct Server {
+    pub url: String,
+    pub http: reqwest::Client,
+    pub app: App,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<JoinHandle<std::io::Result<()>>>,
+    /// The database lies in it.
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// Settings for a test: a database of its own and no Ollama.
+pub fn settings(folder: &tempfile::TempDir) -> Config {
+    let ollama = BackendConfig {
+        kind: BackendKind::Ollama,
+        // The discard port: nothing listens there.
+        url: "http://127.0.0.1:9".into(),
+        ..BackendConfig::default()
+    };
+    let mut config = Config {
+        database_url: format!("sqlite:{}", folder.path().join("test.db").display()),
+        backends: [("ollama".to_owned(), ollama)].into(),
+        ..Config::default()
+    };
+    config.sampling.interval = 0.02;
+    config.sampling.baseline = 0.05;
+    config
+}
+
+/// Starts the application with default settings.
+pub async fn start() -> Server {
+    start_with(|_| ()).await
+}
+
+/// Starts the application with settings changed.
+pub async fn start_with(change: impl FnOnce(&mut Config)) -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = settings(&folder);
+    change(&mut config);
+    let mut server = start_from(config).await;
+    server._folder = Some(folder);
+    server
+}
+
+/// Starts the application exactly so.
+pub async fn start_from(config: Config) -> Server {
+    // A second one finds the first in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let app = App::open(config).await.unwrap();
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await;
+    };
+    let served = tokio::spawn(serve(app.clone(), listener, shutdown));
+    let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+    Server { url, http, app, stop: Some(stop), served: Some(served), _folder: None }
+}
+
+impl Server {
+    /// Stops gracefully and waits for the end.
+    pub async fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(served) = self.served.take() {
+            served.await.unwrap().unwrap();
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(format!("{}{path}", self.url)).send().await.unwrap()).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.http.delete(format!("{}{path}", self.url)).send().await.unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.url)).json(body);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Any body of any type.
+    pub async fn post_raw(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.url)).header("content-type", kind);
+        Answer::of(request.body(body).send().await.unwrap()).await
+    }
+
+    /// Runs a benchmark to its end, whatever that is.
+    pub async fn run(&self, body: &Value) -> Value {
+        let started = self.post("/api/benchmarks/start", body).await;
+        assert_eq!(started.status, 202, "{}", started.body);
+        self.ended(started.body["id"].as_str().unwrap()).await
+    }
+
+    /// The record of a run once it has ended.
+    pub async fn ended(&self, id: &str) -> Value {
+        let path = format!("/api/benchmarks/{id}/events");
+        let events = self.http.get(format!("{}{path}", self.url)).send().await.unwrap();
+        // The stream ends with the run.
+        events.bytes().await.unwrap();
+        self.get(&format!("/api/benchmarks/history/{id}")).await.body
+    }
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+    /// Null where the text is no JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or_default();
+        Self { status, headers, text, body }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The answer is a problem of this status; gives its detail.
+    #[track_caller]
+    pub fn problem(&self, status: u16) -> &str {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        assert_eq!(self.body["status"], status);
+        self.body["detail"].as_str().unwrap()
+    }
+
+    /// The pointers of invalid fields.
+    #[track_caller]
+    pub fn pointers(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array().unwrap();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+    }
+}
