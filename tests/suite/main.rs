@@ -1,3 +1,5 @@
 //! The program seen from outside: over sockets, files and processes.
 
+mod conformance;
 mod reference;
+mod support;

@@ -63,15 +63,27 @@ pub async fn start_from(config: Config) -> Server {
     // A second one finds the first in place.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let app = App::open(config).await.unwrap();
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .await
+        .unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
         let _ = stopped.await;
     };
     let served = tokio::spawn(serve(app.clone(), listener, shutdown));
-    let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-    Server { url, http, app, stop: Some(stop), served: Some(served), _folder: None }
+    let http = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .build()
+        .unwrap();
+    Server {
+        url,
+        http,
+        app,
+        stop: Some(stop),
+        served: Some(served),
+        _folder: None,
+    }
 }
 
 impl Server {
@@ -84,11 +96,25 @@ impl Server {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.http.get(format!("{}{path}", self.url)).send().await.unwrap()).await
+        Answer::of(
+            self.http
+                .get(format!("{}{path}", self.url))
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
-        Answer::of(self.http.delete(format!("{}{path}", self.url)).send().await.unwrap()).await
+        Answer::of(
+            self.http
+                .delete(format!("{}{path}", self.url))
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -98,7 +124,10 @@ impl Server {
 
     /// Any body of any type.
     pub async fn post_raw(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
-        let request = self.http.post(format!("{}{path}", self.url)).header("content-type", kind);
+        let request = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .header("content-type", kind);
         Answer::of(request.body(body).send().await.unwrap()).await
     }
 
@@ -112,10 +141,17 @@ impl Server {
     /// The record of a run once it has ended.
     pub async fn ended(&self, id: &str) -> Value {
         let path = format!("/api/benchmarks/{id}/events");
-        let events = self.http.get(format!("{}{path}", self.url)).send().await.unwrap();
+        let events = self
+            .http
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .unwrap();
         // The stream ends with the run.
         events.bytes().await.unwrap();
-        self.get(&format!("/api/benchmarks/history/{id}")).await.body
+        self.get(&format!("/api/benchmarks/history/{id}"))
+            .await
+            .body
     }
 }
 
@@ -134,18 +170,31 @@ impl Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or_default();
-        Self { status, headers, text, body }
+        Self {
+            status,
+            headers,
+            text,
+            body,
+        }
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The answer is a problem of this status; gives its detail.
     #[track_caller]
     pub fn problem(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{}", self.text);
-        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.text
+        );
         assert_eq!(self.body["status"], status);
         self.body["detail"].as_str().unwrap()
     }
@@ -154,6 +203,9 @@ impl Answer {
     #[track_caller]
     pub fn pointers(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_array().unwrap();
-        errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+        errors
+            .iter()
+            .map(|error| error["pointer"].as_str().unwrap())
+            .collect()
     }
 }
