@@ -149,7 +149,7 @@ mod tests {
         })
         .unwrap();
         while news.recv().unwrap() < 0.0 {}
-        let samples = sampler.stop();
+        let found = sampler.stop();
         assert!(
             samples
                 .items
@@ -157,7 +157,7 @@ mod tests {
                 .is_some_and(|sample| sample.memory_used_bytes > 0)
         );
         assert!(
-            samples
+            found
                 .items
                 .iter()
                 .all(|sample| (0.0..=100.0).contains(&sample.cpu_percent))
