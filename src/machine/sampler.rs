@@ -151,7 +151,7 @@ mod tests {
         while news.recv().unwrap() < 0.0 {}
         let found = sampler.stop();
         assert!(
-            samples
+            found
                 .items
                 .first()
                 .is_some_and(|sample| sample.memory_used_bytes > 0)
