@@ -1,3 +1,12 @@
 //! The program seen from outside: over sockets, files and processes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod api;
+mod conformance;
 mod reference;
+mod support;

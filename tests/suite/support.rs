@@ -12,17 +12,16 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Long enough for a busy machine; reached only when something is broken.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server.
 pub struct Server {
     pub url: String,
     pub http: reqwest::Client,
-    pub app: App,
     stop: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<std::io::Result<()>>>,
-    /// The database lies in it.
-    _folder: Option<tempfile::TempDir>,
+    /// The database lies in it until the server is dropped.
+    folder: Option<tempfile::TempDir>,
 }
 
 /// Settings for a test: a database of its own and no Ollama.
@@ -54,7 +53,7 @@ pub async fn start_with(change: impl FnOnce(&mut Config)) -> Server {
     let mut config = settings(&folder);
     change(&mut config);
     let mut server = start_from(config).await;
-    server._folder = Some(folder);
+    server.folder = Some(folder);
     server
 }
 
@@ -63,15 +62,26 @@ pub async fn start_from(config: Config) -> Server {
     // A second one finds the first in place.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let app = App::open(config).await.unwrap();
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        .await
+        .unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async {
         let _ = stopped.await;
     };
-    let served = tokio::spawn(serve(app.clone(), listener, shutdown));
-    let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-    Server { url, http, app, stop: Some(stop), served: Some(served), _folder: None }
+    let served = tokio::spawn(serve(app, listener, shutdown));
+    let http = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .build()
+        .unwrap();
+    Server {
+        url,
+        http,
+        stop: Some(stop),
+        served: Some(served),
+        folder: None,
+    }
 }
 
 impl Server {
@@ -84,11 +94,25 @@ impl Server {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.http.get(format!("{}{path}", self.url)).send().await.unwrap()).await
+        Answer::of(
+            self.http
+                .get(format!("{}{path}", self.url))
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
-        Answer::of(self.http.delete(format!("{}{path}", self.url)).send().await.unwrap()).await
+        Answer::of(
+            self.http
+                .delete(format!("{}{path}", self.url))
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -98,7 +122,10 @@ impl Server {
 
     /// Any body of any type.
     pub async fn post_raw(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
-        let request = self.http.post(format!("{}{path}", self.url)).header("content-type", kind);
+        let request = self
+            .http
+            .post(format!("{}{path}", self.url))
+            .header("content-type", kind);
         Answer::of(request.body(body).send().await.unwrap()).await
     }
 
@@ -109,13 +136,47 @@ impl Server {
         self.ended(started.body["id"].as_str().unwrap()).await
     }
 
+    /// Reads the events of a run from the start.
+    pub async fn events(&self, id: &str, after: Option<&str>) -> Events {
+        let mut request = self
+            .http
+            .get(format!("{}/api/benchmarks/{id}/events", self.url));
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        Events {
+            response,
+            pending: String::new(),
+        }
+    }
+
+    /// Waits for the first event of a kind.
+    pub async fn heard(&self, id: &str, kind: &str) {
+        let mut events = self.events(id, None).await;
+        while let Some(event) = events.next().await {
+            if event.kind == kind {
+                return;
+            }
+        }
+        panic!("the run ended without {kind}");
+    }
+
     /// The record of a run once it has ended.
     pub async fn ended(&self, id: &str) -> Value {
         let path = format!("/api/benchmarks/{id}/events");
-        let events = self.http.get(format!("{}{path}", self.url)).send().await.unwrap();
+        let events = self
+            .http
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .unwrap();
         // The stream ends with the run.
         events.bytes().await.unwrap();
-        self.get(&format!("/api/benchmarks/history/{id}")).await.body
+        self.get(&format!("/api/benchmarks/history/{id}"))
+            .await
+            .body
     }
 }
 
@@ -134,18 +195,31 @@ impl Answer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or_default();
-        Self { status, headers, text, body }
+        Self {
+            status,
+            headers,
+            text,
+            body,
+        }
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The answer is a problem of this status; gives its detail.
     #[track_caller]
     pub fn problem(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{}", self.text);
-        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{}",
+            self.text
+        );
         assert_eq!(self.body["status"], status);
         self.body["detail"].as_str().unwrap()
     }
@@ -154,6 +228,61 @@ impl Answer {
     #[track_caller]
     pub fn pointers(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_array().unwrap();
-        errors.iter().map(|error| error["pointer"].as_str().unwrap()).collect()
+        errors
+            .iter()
+            .map(|error| error["pointer"].as_str().unwrap())
+            .collect()
+    }
+}
+
+/// A stream of server-sent events, read as a browser reads it.
+pub struct Events {
+    response: reqwest::Response,
+    pending: String,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub id: String,
+    pub kind: String,
+    pub data: Value,
+}
+
+impl Events {
+    /// The next one; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((block, rest)) = self.pending.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.pending = rest;
+                let field = |name: &str| {
+                    let lines = block
+                        .lines()
+                        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                    lines.map(str::trim_start).collect::<Vec<_>>().join("\n")
+                };
+                if field("data").is_empty() {
+                    continue;
+                }
+                let data = serde_json::from_str(&field("data")).unwrap();
+                return Some(Event {
+                    id: field("id"),
+                    kind: field("event"),
+                    data,
+                });
+            }
+            let bytes = self.response.chunk().await.unwrap()?;
+            self.pending.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    /// All that are left.
+    pub async fn all(mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
     }
 }
