@@ -15,10 +15,9 @@ pub fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("seconds", seconds);
     environment.add_filter("percent", percent);
     environment.add_filter("number", number);
+    environment.add_filter("rate", rate);
     environment.add_filter("ratio", ratio);
-    environment.add_filter("gigabytes", |bytes: Option<f64>| {
-        with_unit(bytes.map(|it| it / 1e9), "GB")
-    });
+    environment.add_filter("size", size);
     environment.add_filter("gibibytes", |amount: Option<f64>| with_unit(amount, "GiB"));
     environment.add_filter("megahertz", |clock: Option<f64>| with_unit(clock, "MHz"));
     environment.add_filter("grouped", grouped);
@@ -47,7 +46,11 @@ pub fn significant(value: f64) -> String {
     if size < 0.000_005 {
         return "0".to_owned();
     }
-    format!("{value:.decimals$}")
+    if size < 999.5 {
+        return format!("{value:.decimals$}");
+    }
+    let unit = 10_f64.powf(size.log10().floor() - 2.0);
+    format!("{:.0}", (value / unit).round() * unit)
 }
 
 /// A number without a unit.
@@ -97,6 +100,14 @@ pub fn rate(value: Option<f64>, unit: &str) -> String {
 /// A share.
 pub fn percent(value: Option<f64>) -> String {
     with_unit(value, "%")
+}
+
+/// A size in decimal units, as model servers state it.
+fn size(bytes: Option<f64>) -> String {
+    match bytes {
+        Some(bytes) if bytes < 999.5e6 => with_unit(Some(bytes / 1e6), "MB"),
+        bytes => with_unit(bytes.map(|bytes| bytes / 1e9), "GB"),
+    }
 }
 
 /// How many times as much.
@@ -155,7 +166,8 @@ mod tests {
     fn numbers_have_three_digits() {
         for (value, text) in [
             (0.0, "0"),
-            (1234.5, "1234"),
+            (1234.5, "1230"),
+            (99_960.0, "100000"),
             (123.4, "123"),
             (99.96, "100"),
             (12.34, "12.3"),

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response};
@@ -63,7 +64,7 @@ fn bare() -> Environment<'static> {
 pub fn render(status: u16, template: &str, values: impl Serialize) -> Result<Response, Problem> {
     let text = ENVIRONMENT
         .get_template(template)
-        .and_then(|template| template.render(Value::from_serialize(&values)))
+        .and_then(|template| template.render(Serde(&values)))
         .map_err(|error| {
             tracing::error!(%error, template, "a page could not be made");
             Problem::new(500, "this page could not be made; the log tells more")
@@ -164,7 +165,7 @@ mod tests {
             let text = environment
                 .get_template(&name)
                 .unwrap()
-                .render(Value::from_serialize(&values))
+                .render(Serde(&values))
                 .unwrap();
             assert!(!text.contains(['<', '>', '"', '\'']), "{name}: {text}");
         }

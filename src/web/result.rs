@@ -15,6 +15,8 @@ use crate::record::{
 const MOST_TEXT: usize = 20_000;
 /// So many answers of a model are shown.
 const MOST_ANSWERS: usize = 10;
+/// Medians that differ by less than this share would show the same three digits.
+const LEVEL: f64 = 0.005;
 /// So many failures are shown.
 const MOST_FAILURES: usize = 50;
 
@@ -114,8 +116,19 @@ struct Cell {
     median: String,
     interval: Option<String>,
     n: u64,
-    best: bool,
-    ratio: Option<String>,
+    standing: Option<Standing>,
+}
+
+/// How a median stands among the others of its column; a model alone stands nowhere.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Standing {
+    /// Better than some other.
+    Best,
+    /// All are the same to three digits.
+    Level,
+    /// How many times the best.
+    Behind(String),
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -302,12 +315,18 @@ fn cell(metric: &Metric, one: &ModelSummaryStatistics, all: &[ModelSummaryStatis
         Unit::Time => f64::min,
         Unit::TokensPerSecond => f64::max,
     });
-    let has_rival = medians.len() > 1;
-    let is_best = has_rival && of.median.is_some() && of.median == best;
+    let is_level = |median: f64| best.is_some_and(|best| (median - best).abs() <= best * LEVEL);
     let ratio = of
         .median
         .zip(best.filter(|best| *best > 0.0))
-        .map(|(median, best)| median / best);
+        .map(|(median, best)| figures::ratio(Some(median / best)));
+    let standing = match of.median {
+        Some(_) if medians.len() < 2 => None,
+        Some(_) if medians.iter().all(|median| is_level(*median)) => Some(Standing::Level),
+        Some(median) if is_level(median) => Some(Standing::Best),
+        Some(_) => ratio.map(Standing::Behind),
+        None => None,
+    };
     Cell {
         median: match metric.unit {
             Unit::Time => figures::seconds(of.median),
@@ -315,10 +334,7 @@ fn cell(metric: &Metric, one: &ModelSummaryStatistics, all: &[ModelSummaryStatis
         },
         interval: interval(metric.unit, of),
         n: of.n,
-        best: is_best,
-        ratio: ratio
-            .filter(|_| has_rival && !is_best)
-            .map(|ratio| figures::ratio(Some(ratio))),
+        standing,
     }
 }
 
@@ -334,7 +350,7 @@ fn interval(unit: Unit, of: &Distribution) -> Option<String> {
         figures::significant(low * scale),
         figures::significant(high * scale),
     );
-    Some(format!("{low} to {high}"))
+    (low != high).then(|| format!("{low} to {high}"))
 }
 
 fn answers(series: &Series, has_prompts: bool) -> Answers {
@@ -432,23 +448,28 @@ mod tests {
             model(None, None, None),
         ];
         let times: Vec<Cell> = all.iter().map(|one| cell(&METRICS[0], one, &all)).collect();
-        assert!(times[0].best && times[0].ratio.is_none());
+        assert_eq!(times[0].standing, Some(Standing::Best));
         assert_eq!(times[0].interval.as_deref(), Some("90.0 to 120"));
-        assert_eq!(times[1].ratio.as_deref(), Some("2.50×"));
-        assert_eq!(
-            (times[2].median.as_str(), times[2].best, &times[2].ratio),
-            ("–", false, &None)
-        );
+        assert_eq!(times[1].standing, Some(Standing::Behind("2.50×".into())));
+        assert_eq!((times[2].median.as_str(), &times[2].standing), ("–", &None));
         let rates: Vec<Cell> = all.iter().map(|one| cell(&METRICS[2], one, &all)).collect();
-        assert!(rates[1].best);
-        assert_eq!(rates[0].ratio.as_deref(), Some("0.400×"));
+        assert_eq!(rates[1].standing, Some(Standing::Best));
+        assert_eq!(rates[0].standing, Some(Standing::Behind("0.400×".into())));
     }
 
     #[test]
-    fn a_model_alone_wins_nothing() {
-        let all = [model(Some(0.1), None, None)];
-        let cell = cell(&METRICS[0], &all[0], &all);
-        assert!(!cell.best && cell.ratio.is_none());
+    fn nobody_wins_alone_or_by_a_hair() {
+        let alone = [model(Some(0.1), Some(0.1), Some(0.1))];
+        let only = cell(&METRICS[0], &alone[0], &alone);
+        assert_eq!((only.standing, only.interval), (None, None));
+        let two = [
+            model(Some(0.1), None, None),
+            model(Some(0.1001), None, None),
+        ];
+        assert_eq!(
+            cell(&METRICS[0], &two[0], &two).standing,
+            Some(Standing::Level)
+        );
     }
 
     #[test]

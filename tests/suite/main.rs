@@ -10,3 +10,4 @@ mod api;
 mod conformance;
 mod reference;
 mod support;
+mod web;

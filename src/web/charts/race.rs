@@ -18,6 +18,8 @@ pub struct Race {
     pub left: f64,
     /// Right end of the time axis.
     pub right: f64,
+    /// Where the most chunks lie.
+    pub top: f64,
     /// Where zero chunks lie.
     pub bottom: f64,
     /// Time since sending.
@@ -55,11 +57,11 @@ pub struct Row {
 }
 
 const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 220.0;
+const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 706.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 190.0;
+const TOP: f64 = 22.0;
+const BOTTOM: f64 = 200.0;
 
 /// Draws the typical request of each model; `None` where no chunk came.
 pub fn race(series: &[Series]) -> Option<Race> {
@@ -105,6 +107,7 @@ pub fn race(series: &[Series]) -> Option<Race> {
         height: HEIGHT,
         left: LEFT,
         right: RIGHT,
+        top: TOP,
         bottom: BOTTOM,
         times: x.ticks(7.0, time_label),
         counts: y.ticks(4.0, plain_label),
@@ -134,7 +137,7 @@ mod tests {
     fn a_line_is_flat_until_the_first_chunk_and_ends_with_the_last() {
         let results = [result(0.0, &[0.5, 0.6, 0.7, 1.0])];
         let race = race(&series(&results)).unwrap();
-        assert_eq!(race.lines[0].d, "M46 190H376V145.5H442V101H508V56.5H706V12");
+        assert_eq!(race.lines[0].d, "M46 200H376V155.5H442V111H508V66.5H706V22");
         assert_eq!(race.lines[0].chunks, 4);
         assert_eq!(race.rows[9].seconds, [1.0]);
         assert_eq!(race.rows[4].seconds, [0.6]);

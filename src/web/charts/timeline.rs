@@ -195,18 +195,10 @@ fn rate_panel(series: &[Series], rates: &[Vec<f64>], bin: f64, x: Scale) -> Pane
         .iter()
         .zip(rates)
         .enumerate()
-        .map(|(index, (one, rates))| {
-            let mut points: Vec<(f64, f64)> = rates
-                .iter()
-                .enumerate()
-                .map(|(place, rate)| (x.at(place as f64 * bin), y.at(*rate)))
-                .collect();
-            points.push((x.at(rates.len() as f64 * bin), y.at(0.0)));
-            Line {
-                index: Some(index),
-                label: one.label.clone(),
-                d: path::steps(&points),
-            }
+        .map(|(index, (one, rates))| Line {
+            index: Some(index),
+            label: one.label.clone(),
+            d: bursts(rates, bin, x, y),
         });
     Panel {
         title: "Chunks a second".to_owned(),
@@ -215,6 +207,28 @@ fn rate_panel(series: &[Series], rates: &[Vec<f64>], bin: f64, x: Scale) -> Pane
         ticks: y.ticks(3.0, plain_label),
         lines: lines.collect(),
     }
+}
+
+/// A stepped line for each time with chunks, from the ground up and back: while others write, a
+/// model has no line.
+fn bursts(rates: &[f64], bin: f64, x: Scale, y: Scale) -> String {
+    let mut d = String::new();
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    let closed = rates.iter().copied().chain([0.0]);
+    for (place, rate) in closed.enumerate() {
+        let at = x.at(place as f64 * bin);
+        if rate > 0.0 {
+            if points.is_empty() {
+                points.push((at, y.at(0.0)));
+            }
+            points.push((at, y.at(rate)));
+        } else if !points.is_empty() {
+            points.push((at, y.at(0.0)));
+            d.push_str(&path::steps(&points));
+            points.clear();
+        }
+    }
+    d
 }
 
 fn machine_panel(
@@ -307,6 +321,14 @@ mod tests {
         assert_eq!(with_cpu, [50.0]);
         assert_eq!(drawing.panels.len(), 3);
         assert_eq!(drawing.sends.len(), 2);
+    }
+
+    #[test]
+    fn silence_has_no_line() {
+        let x = Scale::new(0.0, 5.0, 0.0, 50.0);
+        let y = Scale::new(0.0, 10.0, 100.0, 0.0);
+        let d = bursts(&[0.0, 5.0, 0.0, 10.0, 5.0], 1.0, x, y);
+        assert_eq!(d, "M10 100H10V50H20V100M30 100H30V0H40V50H50V100");
     }
 
     #[test]
