@@ -11,7 +11,7 @@ use crate::api::{Problem, access};
 use crate::app::App;
 
 #[handler]
-pub fn view(app: Data<&App>, request: &Request) -> Result<Response, Problem> {
+pub fn view(Data(app): Data<&App>, request: &Request) -> Result<Response, Problem> {
     let query = Fields::of_query(request)?;
     let next = own_address(query.text("next"));
     if app.config.api_token.reveal().is_none() {

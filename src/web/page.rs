@@ -122,10 +122,7 @@ fn error_page(error: poem::Error) -> poem::Result<Response> {
     } else if error.is::<MethodNotAllowedError>() {
         Problem::new(405, "This address is not for that.")
     } else {
-        match error.downcast::<Problem>() {
-            Ok(problem) => problem,
-            Err(other) => return Err(other),
-        }
+        error.downcast::<Problem>()?
     };
     let mut response = render(problem.status, "error.html", json!({ "problem": problem }))?;
     if let Some(seconds) = problem.retry_after {

@@ -30,6 +30,7 @@
       this.element = element;
       this.label = element.dataset.label;
       this.total = Number(element.dataset.total);
+      this.begun = 0;
       this.done = 0;
       this.sent = null;
       this.part = (name) => element.querySelector(name);
@@ -56,10 +57,10 @@
     }
 
     started(event, runOffset) {
+      this.begun += 1;
       this.request = event.request;
       this.sent = performance.now();
       this.sentOffset = runOffset;
-      this.arrived = null;
       this.offset = null;
       this.chunks = 0;
       this.gaps = [];
@@ -93,7 +94,6 @@
       this.chunks = event.chunks;
       this.offset = event.offset;
       this.atLeast(event.offset);
-      this.arrived = performance.now();
       if (event.thinking) {
         this.thinking.hidden = false;
         this.append(this.thinking, event.thinking);
@@ -121,6 +121,10 @@
       const result = event.result;
       this.done += 1;
       this.counted();
+      // A result is stored before it is told: the next request may have begun meanwhile.
+      if (this.begun > this.done) {
+        return;
+      }
       this.sent = null;
       this.answer.textContent = result.response;
       this.thinking.textContent = result.thinking ?? "";
@@ -152,11 +156,11 @@
         return;
       }
       this.part(".elapsed").textContent = seconds((now - this.sent) / 1000);
-      if (this.arrived === null) {
+      if (this.offset === null) {
         this.state("loading", `${this.what}: loading, or reading the prompt`);
         return;
       }
-      const silence = now - this.arrived;
+      const silence = now - this.sent - this.offset * 1000;
       const usual = this.gaps.length > 2 ? median(this.gaps) * 1000 : Infinity;
       if (silence > STUCK_AFTER) {
         this.state("stuck", `${this.what}: stuck? Nothing for ${Math.floor(silence / 1000)} s`);

@@ -51,9 +51,8 @@ fn read(mut page: Answer) -> Answer {
 
 fn encoded(fields: &[(&str, &str)]) -> String {
     let encode = |text: &str| {
-        text.bytes()
-            .map(|byte| format!("%{byte:02X}"))
-            .collect::<String>()
+        let bytes: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        bytes.concat()
     };
     let pairs = fields
         .iter()

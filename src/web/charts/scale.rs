@@ -11,6 +11,9 @@ pub struct Scale {
     to: f64,
 }
 
+/// No axis names more values.
+const MOST_TICKS: u32 = 100;
+
 /// A value that an axis names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tick {
@@ -42,7 +45,7 @@ impl Scale {
     pub fn ticks(&self, wanted: f64, words: impl Fn(f64, f64) -> String) -> Vec<Tick> {
         let step = nice_step((self.high - self.low) / wanted);
         let first = (self.low / step).ceil();
-        (0..)
+        (0..MOST_TICKS)
             .map(|index| (first + f64::from(index)) * step)
             .take_while(|value| *value <= self.high + step * 1e-9)
             .map(|value| Tick {
@@ -118,7 +121,7 @@ mod tests {
     #[test]
     fn an_axis_without_extent_still_works() {
         let scale = Scale::new(3.0, 3.0, 0.0, 10.0);
-        assert_eq!(scale.at(3.0), 0.0);
+        assert!(scale.at(3.0).abs() < 1e-9);
         assert!(!scale.ticks(4.0, plain_label).is_empty());
     }
 
