@@ -97,28 +97,13 @@ fn outcome(run: BenchmarkResponse) -> Result<Answer<BenchmarkResponse>, Problem>
     })
 }
 
-/// Cancels a run whose caller went away before its end.
-struct CancelOnDrop {
-    app: App,
-    id: Option<RunId>,
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(id) = self.id.take() {
-            let app = self.app.clone();
-            tokio::spawn(async move { app.cancel(&id).await.map(|_| ()) });
-        }
-    }
-}
-
 #[OpenApi]
 impl Benchmarks {
     /// Run a benchmark and wait for its end
     ///
     /// Answers with the whole record, every chunk included. Where no request succeeded the answer
-    /// is 502 or 504 with `benchmark_id`; the record is stored all the same. A caller that goes
-    /// away cancels the run; use `start` for one that goes on by itself.
+    /// is 502 or 504 with `benchmark_id`; the record is stored all the same. A run goes
+    /// on where its caller goes away: it is found in the history.
     #[oai(
         path = "/api/benchmarks/run",
         method = "post",
@@ -131,13 +116,7 @@ impl Benchmarks {
         request: Body<BenchmarkRequest>,
     ) -> Result<Answer<BenchmarkResponse>, Failure> {
         let run = app.start(request.0).await?;
-        let mut guard = CancelOnDrop {
-            app: app.clone(),
-            id: Some(run.id.clone()),
-        };
-        let run = app.finished(&run.id).await;
-        guard.id = None;
-        Ok(outcome(run?)?)
+        Ok(outcome(app.finished(&run.id).await?)?)
     }
 
     /// Start a benchmark

@@ -1,18 +1,29 @@
 //! The OpenAPI document, mended where the generator says less than the program does.
 
+use std::collections::HashMap;
+
 use poem::http::{HeaderValue, header};
 use poem::{Endpoint, Response, endpoint::make_sync};
 use serde_json::{Map, Value, json};
 
+use super::examples;
+
 /// The document.
 pub fn document() -> Value {
     let mut document: Value = serde_json::from_str(&super::service().spec()).unwrap_or_default();
-    if let Some(schemas) = document
+    let schemas = document
         .pointer_mut("/components/schemas")
-        .and_then(Value::as_object_mut)
-    {
+        .and_then(Value::as_object_mut);
+    if let Some(schemas) = schemas {
+        let types = schemas.iter().filter_map(|(name, schema)| {
+            Some((
+                format!("#/components/schemas/{name}"),
+                schema.get("type")?.clone(),
+            ))
+        });
+        let types = types.collect();
         for schema in schemas.values_mut() {
-            allow_null(schema);
+            allow_null(schema, &types);
         }
     }
     document["components"]["securitySchemes"] = json!({
@@ -21,15 +32,19 @@ pub fn document() -> Value {
             "description": "Needed only where the server is configured with an API token.",
         },
     });
-    if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
-        for (path, item) in paths {
-            for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
-                operation["security"] = if path.starts_with("/api") {
-                    json!([{}, {"token": []}])
-                } else {
-                    json!([])
-                };
-            }
+    for (path, item) in document
+        .get_mut("paths")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten()
+    {
+        for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            operation["security"] = if path.starts_with("/api") {
+                json!([{}, {"token": []}])
+            } else {
+                json!([])
+            };
+            give_examples(operation);
         }
     }
     document
@@ -57,8 +72,36 @@ pub fn serve(kind: &'static str, text: String) -> impl Endpoint<Output = Respons
     })
 }
 
+/// Puts examples beside the schemas of bodies and answers.
+fn give_examples(operation: &mut Value) {
+    let known = examples::of(operation["operationId"].as_str().unwrap_or_default());
+    if let (Some(body), Some(example)) = (operation.get_mut("requestBody"), known.request) {
+        give_example(body, &example);
+    }
+    let responses = operation
+        .get_mut("responses")
+        .and_then(Value::as_object_mut);
+    for (status, response) in responses.into_iter().flatten() {
+        let status: u16 = status.parse().unwrap_or_default();
+        if status >= 400 {
+            give_example(response, &examples::problem(status));
+        } else if let Some(example) = &known.answer {
+            give_example(response, example);
+        }
+    }
+}
+
+fn give_example(holder: &mut Value, example: &Value) {
+    let content = holder.get_mut("content").and_then(Value::as_object_mut);
+    for media in content.into_iter().flat_map(Map::values_mut) {
+        media["example"] = example.clone();
+    }
+}
+
 /// A field that need not be there is written as null when it is not: the schema must say so.
-fn allow_null(schema: &mut Value) {
+/// `nullable` counts only beside a `type`; where none can be named, the field is left out instead
+/// of null.
+fn allow_null(schema: &mut Value, types: &HashMap<String, Value>) {
     let required: Vec<String> = schema
         .get("required")
         .and_then(Value::as_array)
@@ -70,16 +113,31 @@ fn allow_null(schema: &mut Value) {
                 .collect()
         })
         .unwrap_or_default();
-    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
-        return;
-    };
-    for (name, property) in properties {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
+        if property.get("default").is_some_and(Value::is_null)
+            && let Some(property) = property.as_object_mut()
+        {
+            property.remove("default");
+        }
         if required.contains(name) || property.get("default").is_some() {
             continue;
         }
+        let reference = property
+            .pointer("/$ref")
+            .or_else(|| property.pointer("/allOf/0/$ref"));
+        let named = reference
+            .and_then(Value::as_str)
+            .and_then(|it| types.get(it))
+            .cloned();
         if property.get("$ref").is_some() {
             *property = json!({ "allOf": [property.take()] });
         }
-        property["nullable"] = true.into();
+        if let Some(named) = named {
+            property["type"] = named;
+        }
+        if property.get("type").is_some() {
+            property["nullable"] = true.into();
+        }
     }
 }

@@ -21,11 +21,14 @@ pub struct State {
     version: String,
 }
 
-fn fine() -> Answer<State> {
-    Answer(State {
-        status: "ok".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-    })
+impl State {
+    /// All is well.
+    pub fn fine() -> Self {
+        Self {
+            status: "ok".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
 }
 
 #[OpenApi]
@@ -42,7 +45,7 @@ impl Health {
         operation_id = "getHealth"
     )]
     async fn alive(&self) -> Result<Answer<State>, Failure> {
-        Ok(fine())
+        Ok(Answer(State::fine()))
     }
 
     /// Can it do its work: is the storage reachable?
@@ -54,6 +57,6 @@ impl Health {
     )]
     async fn ready(&self, app: Data<&App>) -> Result<Answer<State>, Failure> {
         app.ready().await?;
-        Ok(fine())
+        Ok(Answer(State::fine()))
     }
 }

@@ -4,6 +4,7 @@
 pub mod access;
 mod benchmarks;
 mod document;
+mod examples;
 mod health;
 mod models;
 mod payload;
@@ -17,7 +18,7 @@ use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, IntoEndpoint, Response, Route};
 use poem_openapi::{OpenApiService, Tags};
 
-pub use document::{document, yaml};
+pub use document::{document, text};
 pub use problem::{Problem, refused};
 
 use crate::app::App;
@@ -54,7 +55,6 @@ fn service() -> OpenApiService<Resources, ()> {
         health::Health,
     );
     OpenApiService::new(resources, "Ollama Benchmarker", env!("CARGO_PKG_VERSION"))
-        .summary("Measures local language models")
         .description(
             "Runs benchmarks on local language models, times every chunk at arrival, keeps the \
              results and compares them. Durations are seconds, sizes bytes, shares percent; a \

@@ -23,6 +23,16 @@ pub struct ModelList {
     unavailable: Vec<Unavailable>,
 }
 
+impl ModelList {
+    /// What the backends answered.
+    pub fn new(models: Vec<ModelSummary>, unavailable: Vec<Unavailable>) -> Self {
+        Self {
+            models,
+            unavailable,
+        }
+    }
+}
+
 /// A backend that could not list its models.
 #[derive(Serialize, Object)]
 pub struct Unavailable {
@@ -45,10 +55,7 @@ impl Models {
         operation_id = "listModels"
     )]
     async fn list(&self, app: Data<&App>) -> Result<Answer<ModelList>, Failure> {
-        let mut list = ModelList {
-            models: Vec::new(),
-            unavailable: Vec::new(),
-        };
+        let mut list = ModelList::new(Vec::new(), Vec::new());
         for answer in app.models().await {
             match answer.models {
                 Ok(models) => list.models.extend(models),

@@ -113,10 +113,11 @@ async fn find_model(
     name: &ModelName,
     models: &[ModelSummary],
 ) -> Result<ModelSummary, AppError> {
-    let latest = format!("{}:latest", name.name);
-    let found = models
-        .iter()
-        .find(|it| it.name == name.name || it.name == latest);
+    let exact = models.iter().find(|it| it.name == name.name);
+    let found = exact.or_else(|| {
+        let wanted = plain(&name.name);
+        models.iter().find(|it| plain(&it.name) == wanted)
+    });
     if let Some(summary) = found {
         return Ok(summary.clone());
     }
@@ -126,6 +127,11 @@ async fn find_model(
         return Ok(details.summary);
     }
     Err(unknown_model(name, models))
+}
+
+/// A name without its tag means the tag `latest`.
+fn plain(name: &str) -> &str {
+    name.strip_suffix(":latest").unwrap_or(name)
 }
 
 fn unknown_model(name: &ModelName, models: &[ModelSummary]) -> AppError {

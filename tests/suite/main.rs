@@ -1,5 +1,6 @@
 //! The program seen from outside: over sockets, files and processes.
 
+mod api;
 mod conformance;
 mod reference;
 mod support;

@@ -138,6 +138,33 @@ impl Server {
         self.ended(started.body["id"].as_str().unwrap()).await
     }
 
+    /// Reads the events of a run from the start.
+    pub async fn events(&self, id: &str, after: Option<&str>) -> Events {
+        let mut request = self
+            .http
+            .get(format!("{}/api/benchmarks/{id}/events", self.url));
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        Events {
+            response,
+            pending: String::new(),
+        }
+    }
+
+    /// Waits for the first event of a kind.
+    pub async fn heard(&self, id: &str, kind: &str) {
+        let mut events = self.events(id, None).await;
+        while let Some(event) = events.next().await {
+            if event.kind == kind {
+                return;
+            }
+        }
+        panic!("the run ended without {kind}");
+    }
+
     /// The record of a run once it has ended.
     pub async fn ended(&self, id: &str) -> Value {
         let path = format!("/api/benchmarks/{id}/events");
@@ -207,5 +234,57 @@ impl Answer {
             .iter()
             .map(|error| error["pointer"].as_str().unwrap())
             .collect()
+    }
+}
+
+/// A stream of server-sent events, read as a browser reads it.
+pub struct Events {
+    response: reqwest::Response,
+    pending: String,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub id: String,
+    pub kind: String,
+    pub data: Value,
+}
+
+impl Events {
+    /// The next one; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some((block, rest)) = self.pending.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.pending = rest;
+                let field = |name: &str| {
+                    let lines = block
+                        .lines()
+                        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                    lines.map(str::trim_start).collect::<Vec<_>>().join("\n")
+                };
+                if field("data").is_empty() {
+                    continue;
+                }
+                let data = serde_json::from_str(&field("data")).unwrap();
+                return Some(Event {
+                    id: field("id"),
+                    kind: field("event"),
+                    data,
+                });
+            }
+            let bytes = self.response.chunk().await.unwrap()?;
+            self.pending.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    /// All that are left.
+    pub async fn all(mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
     }
 }

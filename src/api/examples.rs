@@ -1,0 +1,355 @@
+//! Examples for the OpenAPI document: real values of the real types, measured from a made-up
+//! stream, so that none can differ from what the program answers.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::health;
+use super::models::ModelList;
+use super::problem::Problem;
+use crate::measure::{self, timeline};
+use crate::record::{
+    BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Cpu, Environment,
+    FieldError, Memory, ModelDetails, ModelEnvironment, ModelSummary, NewPrompt, RunEvent,
+    RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt, Status, SystemImpact, SystemInfo,
+    SystemNow, TextArrived, Validity,
+};
+
+/// The examples of one operation.
+#[derive(Default)]
+pub struct Examples {
+    /// Of its body.
+    pub request: Option<Value>,
+    /// Of its answer when it worked.
+    pub answer: Option<Value>,
+}
+
+impl Examples {
+    fn answer(value: impl Serialize) -> Self {
+        Self {
+            request: None,
+            answer: Some(json!(value)),
+        }
+    }
+
+    fn exchange(request: impl Serialize, answer: impl Serialize) -> Self {
+        Self {
+            request: Some(json!(request)),
+            answer: Some(json!(answer)),
+        }
+    }
+}
+
+/// The examples of an operation; empty where it neither takes nor gives anything.
+pub fn of(operation: &str) -> Examples {
+    match operation {
+        "runBenchmark" => Examples::exchange(request(), finished()),
+        "startBenchmark" => Examples::exchange(request(), queued()),
+        "listBenchmarks" => Examples::answer([listed()]),
+        "getBenchmark" | "cancelBenchmark" => Examples::answer(finished()),
+        "rerunBenchmark" => Examples::answer(queued()),
+        "followBenchmark" => Examples::answer(events()),
+        "compareBenchmarks" => {
+            let slower = BenchmarkResponse {
+                results: results(1.25),
+                ..finished()
+            };
+            Examples::answer(measure::compare_runs(&[finished(), slower]))
+        }
+        "listModels" => Examples::answer(ModelList::new(vec![model()], Vec::new())),
+        "getModel" => Examples::answer(ModelDetails {
+            summary: model(),
+            parameters: Some("stop \"<|eot_id|>\"".into()),
+            template: None,
+            model_info: json!({"general.architecture": "llama"}),
+        }),
+        "getSystem" => Examples::answer(system()),
+        "watchSystem" => Examples::answer([system()]),
+        "listPrompts" => Examples::answer([prompt()]),
+        "savePrompt" => {
+            let SavedPrompt { name, text, .. } = prompt();
+            Examples::exchange(NewPrompt { name, text }, prompt())
+        }
+        "getHealth" | "getReadiness" => Examples::answer(health::State::fine()),
+        _ => Examples::default(),
+    }
+}
+
+/// A problem of this status.
+pub fn problem(status: u16) -> Value {
+    let problem = match status {
+        404 => Problem::new(
+            404,
+            "there is no benchmark with the id 6742f0a1c3d2e1f0a9b8c7d6",
+        ),
+        422 => Problem::invalid(vec![FieldError {
+            pointer: "/repetitions".into(),
+            message: "is 0; must be from 1 to 1000".into(),
+        }]),
+        429 => Problem {
+            retry_after: Some(5),
+            ..Problem::new(429, "64 runs wait already; try again later")
+        },
+        502 => Problem {
+            benchmark_id: Some(id()),
+            ..Problem::new(
+                502,
+                "no request succeeded: the stream ended without saying that it was done",
+            )
+        },
+        other => {
+            let problem = Problem::new(other, "");
+            Problem {
+                detail: problem.title.to_lowercase(),
+                ..problem
+            }
+        }
+    };
+    json!(problem)
+}
+
+fn id() -> RunId {
+    <RunId as poem_openapi::types::Example>::example()
+}
+
+fn moment() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_732_440_225, 0).unwrap_or_default()
+}
+
+fn request() -> BenchmarkRequest {
+    let mut request = BenchmarkRequest::new("Why is the sky blue?", vec!["llama3.2:1b".into()]);
+    request.repetitions = 2;
+    request.parameters.temperature = Some(0.0);
+    request.parameters.seed = Some(7);
+    request
+}
+
+fn system_info() -> SystemInfo {
+    SystemInfo {
+        platform: "Debian GNU/Linux 13 6.12 x86_64".into(),
+        processor: "AMD EPYC".into(),
+        benchmarker_version: Some(env!("CARGO_PKG_VERSION").into()),
+        cpu: Cpu {
+            physical_cores: Some(2),
+            total_cores: Some(2),
+            ..Cpu::default()
+        },
+        memory: Memory {
+            total: 16.0,
+            available: 12.0,
+            used: 4.0,
+            percent_used: 25.0,
+            total_bytes: Some(16 << 30),
+            available_bytes: Some(12 << 30),
+            used_bytes: Some(4 << 30),
+        },
+        gpu: Vec::new(),
+    }
+}
+
+fn sample() -> Sample {
+    Sample {
+        offset: 0.25,
+        cpu_percent: 50.0,
+        core_percent: vec![80.0, 20.0],
+        frequency_min_mhz: Some(2600.0),
+        frequency_mean_mhz: Some(2600.0),
+        frequency_max_mhz: Some(2600.0),
+        memory_used_bytes: 4 << 30,
+        memory_available_bytes: 12 << 30,
+        memory_percent: 25.0,
+        swap_used_bytes: 0,
+        load_average: Some(0.5),
+    }
+}
+
+/// Two requests of three chunks; `pace` stretches time.
+fn results(pace: f64) -> Vec<BenchmarkResult> {
+    (1..=2).map(|repetition| result(repetition, pace)).collect()
+}
+
+fn result(repetition: u32, pace: f64) -> BenchmarkResult {
+    let at = |milliseconds: u64| Duration::from_millis(milliseconds).mul_f64(pace);
+    let chunk = |(milliseconds, text): (u64, &str)| timeline::Chunk {
+        at: at(milliseconds),
+        bytes: u32::try_from(text.len()).unwrap_or_default(),
+        kind: timeline::ChunkKind::Answer,
+    };
+    let pieces = [
+        (120 + u64::from(repetition), "Light"),
+        (145, " scat"),
+        (171, "ters."),
+    ];
+    let measured = measure::measure(&timeline::Timeline {
+        connect: Some(Duration::from_micros(180)),
+        chunks: pieces.map(chunk).to_vec(),
+        last_byte: Some(at(172)),
+        text: pieces.map(|(_, text)| text).concat(),
+        report: timeline::ServerReport {
+            prompt_tokens: Some(31),
+            output_tokens: Some(4),
+            total: Some(at(170)),
+            load: Some(at(15)),
+            prompt_eval: Some(at(90)),
+            eval: Some(at(64)),
+            ..timeline::ServerReport::default()
+        },
+        outcome: timeline::Outcome::Done {
+            reason: Some("stop".into()),
+        },
+        ..timeline::Timeline::default()
+    });
+    BenchmarkResult {
+        model: "llama3.2:1b".into(),
+        backend: "ollama".into(),
+        digest: None,
+        repetition,
+        warmup: false,
+        contended: false,
+        success: measured.success,
+        error: measured.error,
+        timestamp: moment(),
+        prompt: "Why is the sky blue?".into(),
+        response: "Light scatters.".into(),
+        thinking: None,
+        done_reason: measured.done_reason,
+        response_sha256: hex::encode(Sha256::digest("Light scatters.")),
+        timing: measured.timing,
+        throughput: measured.throughput,
+        system_impact: SystemImpact {
+            cpu_delta: vec![60.0, 12.0],
+            memory_delta: Some(0.5),
+        },
+        placement: None,
+        notes: measured.notes,
+        chunks: Some(measured.chunks),
+    }
+}
+
+fn queued() -> BenchmarkResponse {
+    BenchmarkResponse {
+        id: id(),
+        timestamp: moment(),
+        status: Status::Queued,
+        status_reason: None,
+        queue_position: Some(1),
+        total_requests: 2,
+        request: request(),
+        system_info: system_info(),
+        results: Vec::new(),
+        summary: Vec::new(),
+        environment: Environment {
+            benchmarker_version: env!("CARGO_PKG_VERSION").into(),
+            models: vec![ModelEnvironment {
+                model: "llama3.2:1b".into(),
+                backend: "ollama".into(),
+                backend_kind: "ollama".into(),
+                backend_version: Some("0.12.6".into()),
+                ..ModelEnvironment::default()
+            }],
+        },
+        validity: Validity::default(),
+        finished_at: None,
+        worker: Some("workstation".into()),
+        samples: None,
+    }
+}
+
+fn finished() -> BenchmarkResponse {
+    let mut run = BenchmarkResponse {
+        status: Status::Completed,
+        queue_position: None,
+        results: results(1.0),
+        finished_at: Some(moment() + Duration::from_secs(1)),
+        samples: Some(Samples {
+            interval: 0.25,
+            items: vec![sample()],
+        }),
+        ..queued()
+    };
+    let models = [("llama3.2:1b".to_owned(), "ollama".to_owned())];
+    run.summary = measure::summarize(&models, &run.results);
+    run.validity = measure::validity(&run);
+    run
+}
+
+/// As in lists.
+fn listed() -> BenchmarkResponse {
+    let mut run = BenchmarkResponse {
+        samples: None,
+        ..finished()
+    };
+    for result in &mut run.results {
+        result.chunks = None;
+    }
+    run
+}
+
+fn events() -> Vec<RunEvent> {
+    vec![
+        RunEvent::RunStarted(RunStarted { total_requests: 2 }),
+        RunEvent::TextArrived(TextArrived {
+            request: 0,
+            model_index: 0,
+            text: "Light".into(),
+            thinking: String::new(),
+            chunks: 1,
+            time_to_first_chunk: Some(0.121),
+            offset: 0.121,
+            chunks_per_second: None,
+        }),
+        RunEvent::RunFinished(RunFinished {
+            id: id(),
+            status: Status::Completed,
+            status_reason: None,
+            summary: finished().summary,
+        }),
+    ]
+}
+
+fn model() -> ModelSummary {
+    ModelSummary {
+        name: "llama3.2:1b".into(),
+        backend: "ollama".into(),
+        synthetic: false,
+        size_bytes: Some(1_321_098_329),
+        parameter_size: Some("1.2B".into()),
+        quantization: Some("Q8_0".into()),
+        context_length: Some(131_072),
+        family: Some("llama".into()),
+        loaded: Some(true),
+        digest: Some("baf6a787fdff".into()),
+        capabilities: vec!["completion".into()],
+    }
+}
+
+fn system() -> SystemNow {
+    SystemNow {
+        system_info: system_info(),
+        sample: Some(sample()),
+        backends: vec![BackendState {
+            name: "ollama".into(),
+            kind: "ollama".into(),
+            url: "http://127.0.0.1:11434".into(),
+            reachable: true,
+            version: Some("0.12.6".into()),
+            error: None,
+        }],
+        database: "sqlite".into(),
+        running: 0,
+        queued: 0,
+    }
+}
+
+fn prompt() -> SavedPrompt {
+    SavedPrompt {
+        id: id(),
+        name: "sky".into(),
+        text: "Why is the sky blue?".into(),
+        created_at: moment(),
+    }
+}

@@ -1,0 +1,108 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use ollama_benchmarker::api;
+use serde_json::Value;
+
+use crate::support::start;
+
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    let each = paths.iter().flat_map(|(path, item)| {
+        let operations = item.as_object().unwrap().iter();
+        operations.map(move |(method, operation)| (format!("{method} {path}"), operation))
+    });
+    each.collect()
+}
+
+#[test]
+fn the_committed_document_is_the_generated_one() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/openapi.json");
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        committed == api::text(),
+        "openapi/openapi.json is out of date: cargo run -- openapi > openapi/openapi.json"
+    );
+}
+
+#[test]
+fn every_operation_is_described() {
+    let document = api::document();
+    let mut ids = BTreeSet::new();
+    for (name, operation) in operations(&document) {
+        assert!(
+            ids.insert(operation["operationId"].as_str().unwrap()),
+            "{name}"
+        );
+        assert!(!operation["summary"].as_str().unwrap().is_empty(), "{name}");
+        assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{name}");
+        let responses = operation["responses"].as_object().unwrap();
+        for (status, response) in responses {
+            assert!(
+                !response["description"].as_str().unwrap().is_empty(),
+                "{name} {status}"
+            );
+            let content = response["content"].as_object();
+            let is_error = status.starts_with('4') || status.starts_with('5');
+            if is_error {
+                assert!(
+                    content.unwrap().contains_key("application/problem+json"),
+                    "{name} {status}"
+                );
+            } else {
+                for (kind, media) in content.into_iter().flatten() {
+                    let example = !media["example"].is_null() || !media["examples"].is_null();
+                    assert!(example, "{name} {status} {kind} has no example");
+                }
+            }
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(
+                parameter["description"].is_string(),
+                "{name} {}",
+                parameter["name"]
+            );
+        }
+    }
+}
+
+#[test]
+fn every_field_is_described() {
+    let document = api::document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for (name, schema) in schemas {
+        for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            let described = property["description"].is_string();
+            assert!(
+                described || field == "type",
+                "{name}.{field} has no description"
+            );
+        }
+    }
+}
+
+/// Nothing in the document's own words is only said: each route is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_documented_route_answers() {
+    let server = start().await;
+    let document = api::document();
+    for (name, operation) in operations(&document) {
+        let (method, path) = name.split_once(' ').unwrap();
+        if path.ends_with("/events") {
+            continue;
+        }
+        let path = path
+            .replace("{id}", "6742f0a1c3d2e1f0a9b8c7d6")
+            .replace("{name}", "steady@reference");
+        let method = method.to_uppercase().parse::<reqwest::Method>().unwrap();
+        let call = server.http.request(method, format!("{}{path}", server.url));
+        let status = call.send().await.unwrap().status().as_u16();
+        assert_ne!(status, 405, "{name}");
+        assert!(
+            !operation["responses"][status.to_string()].is_null(),
+            "{name} answered {status}"
+        );
+    }
+    assert_eq!(server.get("/openapi.json").await.body, document);
+    assert_eq!(server.get("/openapi.yaml").await.body, document);
+}
