@@ -2,5 +2,6 @@
 
 mod api;
 mod conformance;
+mod real_model;
 mod reference;
 mod support;
