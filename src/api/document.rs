@@ -82,6 +82,9 @@ fn give_examples(operation: &mut Value) {
         .get_mut("responses")
         .and_then(Value::as_object_mut);
     for (status, response) in responses.into_iter().flatten() {
+        if response["description"] == "" {
+            response["description"] = "It worked.".into();
+        }
         let status: u16 = status.parse().unwrap_or_default();
         if status >= 400 {
             give_example(response, &examples::problem(status));

@@ -149,15 +149,15 @@ mod tests {
         })
         .unwrap();
         while news.recv().unwrap() < 0.0 {}
-        let samples = sampler.stop();
+        let found = sampler.stop();
         assert!(
-            samples
+            found
                 .items
                 .first()
                 .is_some_and(|sample| sample.memory_used_bytes > 0)
         );
         assert!(
-            samples
+            found
                 .items
                 .iter()
                 .all(|sample| (0.0..=100.0).contains(&sample.cpu_percent))

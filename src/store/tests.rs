@@ -1,1 +1,213 @@
+use chrono::Utc;
 
+use super::*;
+use crate::record::{
+    BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Chunks, Environment, HistoryDetail,
+    HistoryQuery, ModelEnvironment, RunId, Samples, Status, SystemImpact, SystemInfo, Throughput,
+    Timing, Validity,
+};
+
+fn run(model: &str) -> BenchmarkResponse {
+    let now = Utc::now();
+    BenchmarkResponse {
+        id: RunId::new(now),
+        timestamp: now,
+        status: Status::Running,
+        status_reason: None,
+        queue_position: None,
+        total_requests: 1,
+        request: BenchmarkRequest::new("Why?", vec![model.into()]),
+        system_info: SystemInfo::default(),
+        results: Vec::new(),
+        summary: Vec::new(),
+        environment: Environment {
+            models: vec![ModelEnvironment {
+                model: model.into(),
+                backend: "ollama".into(),
+                ..ModelEnvironment::default()
+            }],
+            ..Environment::default()
+        },
+        validity: Validity::default(),
+        finished_at: None,
+        worker: None,
+        samples: None,
+    }
+}
+
+fn result() -> BenchmarkResult {
+    BenchmarkResult {
+        model: "m".into(),
+        backend: "ollama".into(),
+        digest: None,
+        repetition: 1,
+        warmup: false,
+        contended: false,
+        success: true,
+        error: None,
+        timestamp: Utc::now(),
+        prompt: "Why?".into(),
+        response: "\u{0}🙂\r\n".into(),
+        thinking: None,
+        done_reason: None,
+        response_sha256: String::new(),
+        timing: Timing {
+            time_to_first_chunk: Some(0.1 + 0.2),
+            ..Timing::default()
+        },
+        throughput: Throughput::default(),
+        system_impact: SystemImpact::default(),
+        placement: None,
+        notes: Vec::new(),
+        chunks: Some(Chunks {
+            offsets: vec![0.123_456_789, 0.2],
+            sizes: vec![3, 4],
+        }),
+    }
+}
+
+async fn fresh() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&url(&folder)).await.unwrap();
+    (folder, store)
+}
+
+fn url(folder: &tempfile::TempDir) -> String {
+    format!("sqlite:{}", folder.path().join("deep/down/x.db").display())
+}
+
+#[tokio::test]
+async fn a_run_comes_back_as_it_was() {
+    let (_folder, store) = fresh().await;
+    let mut run = run("m");
+    store.create_run(&run).await.unwrap();
+    store.add_result(&run.id, 0, &result()).await.unwrap();
+    // A second attempt at the same thing is the same thing.
+    store.add_result(&run.id, 0, &result()).await.unwrap();
+    let samples = Samples {
+        interval: 0.25,
+        items: Vec::new(),
+    };
+    store.save_samples(&run.id, &samples).await.unwrap();
+    run.status = Status::Completed;
+    store.update_run(&run).await.unwrap();
+    let stored = store.run(&run.id).await.unwrap().unwrap();
+    assert_eq!(stored.results.len(), 1);
+    run.results = vec![BenchmarkResult {
+        timestamp: stored.results[0].timestamp,
+        ..result()
+    }];
+    run.samples = Some(samples);
+    assert_eq!(stored, run);
+    assert_eq!(store.run(&RunId::new(Utc::now())).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn lists_may_leave_results_out() {
+    let (_folder, store) = fresh().await;
+    let run = run("m");
+    store.create_run(&run).await.unwrap();
+    store.add_result(&run.id, 0, &result()).await.unwrap();
+    let whole = store.history(&HistoryQuery::default()).await.unwrap();
+    assert_eq!(whole.runs[0].results.len(), 1);
+    assert_eq!(whole.runs[0].results[0].chunks, None);
+    let brief = HistoryQuery {
+        detail: HistoryDetail::Summary,
+        ..HistoryQuery::default()
+    };
+    assert!(
+        store.history(&brief).await.unwrap().runs[0]
+            .results
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn deleting_a_run_leaves_nothing_of_it() {
+    let (_folder, store) = fresh().await;
+    let mut run = run("m");
+    run.request.tags = vec!["a".into(), "a".into()];
+    store.create_run(&run).await.unwrap();
+    store.add_result(&run.id, 0, &result()).await.unwrap();
+    store
+        .save_samples(&run.id, &Samples::default())
+        .await
+        .unwrap();
+    assert!(store.delete_run(&run.id).await.unwrap());
+    assert!(!store.delete_run(&run.id).await.unwrap());
+    for table in ["runs", "run_models", "run_tags", "results", "samples"] {
+        let sql = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        let left: i64 = sqlx::query_scalar(sql)
+            .fetch_one(&store.readers)
+            .await
+            .unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn only_runs_whose_process_is_gone_are_interrupted() {
+    let (folder, store) = fresh().await;
+    let run = run("m");
+    store.create_run(&run).await.unwrap();
+    let other = Store::open(&url(&folder)).await.unwrap();
+    assert_eq!(other.interrupt_unfinished().await.unwrap(), []);
+    assert_eq!(store.interrupt_unfinished().await.unwrap(), []);
+    store.close().await;
+    drop(store);
+    assert_eq!(
+        other.interrupt_unfinished().await.unwrap(),
+        std::slice::from_ref(&run.id)
+    );
+    let stored = other.run(&run.id).await.unwrap().unwrap();
+    assert_eq!(stored.status, Status::Interrupted);
+    assert_eq!(other.interrupt_unfinished().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_left_alone() {
+    let (folder, store) = fresh().await;
+    sqlx::query(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'later', true, x'00', 0)",
+    )
+    .execute(&store.writer)
+    .await
+    .unwrap();
+    store.close().await;
+    let error = Store::open(&url(&folder)).await.err().unwrap();
+    assert!(
+        matches!(error, StoreError::Newer { found: 9999 }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn addresses_of_no_use_are_told_with_what_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.db");
+    std::fs::write(
+        &text,
+        "this is no database, but long enough to look like one ".repeat(100),
+    )
+    .unwrap();
+    for (url, words) in [
+        ("postgres://me:secret@host/x".to_owned(), "SQLite only"),
+        ("mysql://x".to_owned(), "does not begin with `sqlite:`"),
+        (format!("sqlite:{}", text.display()), "cannot open"),
+        (format!("sqlite:{}", folder.path().display()), "cannot open"),
+        ("sqlite:/dev/null/x.db".to_owned(), "cannot open"),
+    ] {
+        let error = Store::open(&url).await.err().unwrap().to_string();
+        assert!(error.contains(words), "{url}: {error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_may_live_in_memory() {
+    let store = Store::open("sqlite::memory:").await.unwrap();
+    let run = run("m");
+    store.create_run(&run).await.unwrap();
+    assert_eq!(store.run(&run.id).await.unwrap(), Some(run));
+}

@@ -1,5 +1,11 @@
 //! The program seen from outside: over sockets, files and processes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod api;
 mod conformance;
 mod real_model;

@@ -59,7 +59,7 @@ fn check_times(request: &SeenRequest, due: impl Fn(u32) -> Duration) {
     for (index, sent) in (0..).zip(&request.sent) {
         let offset = *sent - request.received;
         assert!(offset >= due(index), "chunk {index} left at {offset:?}");
-        late.push(offset - due(index));
+        late.push(offset.checked_sub(due(index)).unwrap());
     }
     late.sort();
     let median = late[late.len() / 2];

@@ -12,17 +12,16 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Long enough for a busy machine; reached only when something is broken.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server.
 pub struct Server {
     pub url: String,
     pub http: reqwest::Client,
-    pub app: App,
     stop: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<std::io::Result<()>>>,
-    /// The database lies in it.
-    _folder: Option<tempfile::TempDir>,
+    /// The database lies in it until the server is dropped.
+    folder: Option<tempfile::TempDir>,
 }
 
 /// Settings for a test: a database of its own and no Ollama.
@@ -54,7 +53,7 @@ pub async fn start_with(change: impl FnOnce(&mut Config)) -> Server {
     let mut config = settings(&folder);
     change(&mut config);
     let mut server = start_from(config).await;
-    server._folder = Some(folder);
+    server.folder = Some(folder);
     server
 }
 
@@ -71,7 +70,7 @@ pub async fn start_from(config: Config) -> Server {
     let shutdown = async {
         let _ = stopped.await;
     };
-    let served = tokio::spawn(serve(app.clone(), listener, shutdown));
+    let served = tokio::spawn(serve(app, listener, shutdown));
     let http = reqwest::Client::builder()
         .timeout(PATIENCE)
         .build()
@@ -79,10 +78,9 @@ pub async fn start_from(config: Config) -> Server {
     Server {
         url,
         http,
-        app,
         stop: Some(stop),
         served: Some(served),
-        _folder: None,
+        folder: None,
     }
 }
 

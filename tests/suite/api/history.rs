@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{LONG, QUICK, request};
-use crate::support::start;
+use crate::support::{Server, start};
 
 fn names(runs: &Value) -> Vec<&str> {
     runs.as_array()
@@ -14,26 +14,7 @@ fn names(runs: &Value) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn history_finds_sorts_and_pages() {
     let server = start().await;
-    for (name, model, tag) in [
-        (
-            "alpha 100%",
-            "script:tokens=4,ttft=60,gap=1@reference",
-            "nightly",
-        ),
-        ("beta", QUICK, "nightly"),
-        ("gamma", "fault-truncated@reference", "broken"),
-        ("delta", "script:tokens=4,ttft=30,gap=1@reference", ""),
-        ("epsilon", QUICK, ""),
-    ] {
-        let mut body = request(&[model]);
-        body["warmup"] = json!(0);
-        body["repetitions"] = json!(1);
-        body["name"] = json!(name);
-        if !tag.is_empty() {
-            body["tags"] = json!([tag]);
-        }
-        server.run(&body).await;
-    }
+    fill(&server).await;
     let all = ["epsilon", "delta", "gamma", "beta", "alpha 100%"];
     for (query, expected) in [
         ("", &all[..]),
@@ -77,6 +58,35 @@ async fn history_finds_sorts_and_pages() {
                 .all(|run| run["samples"].is_null() && run["results"][0]["chunks"].is_null())
         );
     }
+    pages_add_up(&server).await;
+}
+
+/// Five runs, each different in what history looks at.
+async fn fill(server: &Server) {
+    for (name, model, tag) in [
+        (
+            "alpha 100%",
+            "script:tokens=4,ttft=60,gap=1@reference",
+            "nightly",
+        ),
+        ("beta", QUICK, "nightly"),
+        ("gamma", "fault-truncated@reference", "broken"),
+        ("delta", "script:tokens=4,ttft=30,gap=1@reference", ""),
+        ("epsilon", QUICK, ""),
+    ] {
+        let mut body = request(&[model]);
+        body["warmup"] = json!(0);
+        body["repetitions"] = json!(1);
+        body["name"] = json!(name);
+        if !tag.is_empty() {
+            body["tags"] = json!([tag]);
+        }
+        server.run(&body).await;
+    }
+}
+
+/// Every view read page by page is the view read at once.
+async fn pages_add_up(server: &Server) {
     for sort in [
         "timestamp",
         "status",
