@@ -13,8 +13,9 @@ WORKDIR /build
 # are stand-ins, and so is the build script, whose files are not here yet.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src tests/suite \
-    && echo 'fn main() {}' | tee src/main.rs build.rs > tests/suite/main.rs \
-    && touch src/lib.rs \
+    && echo 'fn main() {}' > build.rs \
+    && cp build.rs src/main.rs \
+    && touch src/lib.rs tests/suite/main.rs \
     && cargo build --locked --profile dist --bin ollama-benchmarker
 
 COPY build.rs ./
@@ -28,13 +29,14 @@ RUN touch build.rs src/main.rs src/lib.rs \
 
 FROM gcr.io/distroless/cc-debian13:nonroot
 COPY --from=build /build/target/dist/ollama-benchmarker /usr/local/bin/ollama-benchmarker
-COPY --from=build --chown=nonroot:nonroot /data /data
+COPY --from=build --chown=65532:65532 /data /data
 ENV BENCHMARKER_HOST=0.0.0.0 \
     DATABASE_URL=sqlite:/data/benchmarker.db
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000
-USER nonroot
+# Its name there is nonroot; only a number tells an orchestrator that it is not root.
+USER 65532
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
     CMD ["/usr/local/bin/ollama-benchmarker", "health"]
 ENTRYPOINT ["/usr/local/bin/ollama-benchmarker"]
