@@ -8,6 +8,7 @@
 
 mod api;
 mod conformance;
+mod documentation;
 mod real_model;
 mod reference;
 mod support;
