@@ -205,7 +205,7 @@ real_model() {
 
 page() {
   ln -sfnT "$(packages tests/browser)/node_modules" tests/browser/node_modules
-  BASE_URL=$(address page 'http://127\.0\.0\.1:[0-9]+' 60)
+  BASE_URL=$(address page 'serving on http' 60)
   CHROMIUM=$(chromium)
   export BASE_URL CHROMIUM
   (cd tests/browser && timeout 300 node page.mjs)
