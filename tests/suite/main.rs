@@ -9,5 +9,7 @@
 mod api;
 mod cli;
 mod conformance;
+mod documentation;
+mod real_model;
 mod reference;
 mod support;
