@@ -211,7 +211,7 @@ fn the_exit_code_tells_who_was_wrong() {
         (home.run(&["fly"]), 2, "fly"),
         (
             home.run(&["--database-url", "mysql://x", "history"]),
-            1,
+            2,
             "sqlite:",
         ),
     ] {

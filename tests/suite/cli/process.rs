@@ -83,12 +83,7 @@ impl Running {
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let url = format!("{}{path}", self.url);
         let method = method.parse::<reqwest::Method>().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        runtime.block_on(async {
+        blocking(async {
             let mut call = reqwest::Client::new().request(method, url);
             if let Some(body) = body {
                 call = call.json(body);
@@ -98,21 +93,31 @@ impl Running {
     }
 
     /// Starts a run whose first model is quick and whose second takes long; returns when the
-    /// first has its result.
+    /// first has its result and the second some text.
     fn half_run(&self) -> String {
         let body = json!({"prompt": "x", "models": [QUICK, LONG], "repetitions": 1, "warmup": 0});
         let run = self.ask("POST", "/api/benchmarks/start", Some(&body));
         let id = run["id"].as_str().unwrap().to_owned();
-        let begun = Instant::now();
-        loop {
-            let run = self.ask("GET", &format!("/api/benchmarks/history/{id}"), None);
-            if run["results"].as_array().unwrap().len() == 1 {
-                return id;
+        let path = format!("{}/api/benchmarks/{id}/events", self.url);
+        blocking(async {
+            let mut events = reqwest::get(path).await.unwrap();
+            let mut seen = String::new();
+            // Text of the second model: the first has its result, and the second is under way.
+            while !seen.contains(r#""type":"text_arrived","request":1"#) {
+                let bytes = events.chunk().await.unwrap().unwrap();
+                seen.push_str(&String::from_utf8_lossy(&bytes));
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "{run}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        });
+        id
     }
+}
+
+fn blocking<T>(work: impl Future<Output = T>) -> T {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(work)
 }
 
 fn stored(home: &Home, id: &str) -> BenchmarkResponse {
