@@ -69,7 +69,9 @@ fn files(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}")) {
+        for entry in
+            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 if !path.ends_with("node_modules") {
@@ -104,7 +106,7 @@ struct Source {
 fn sources() -> Vec<Source> {
     files("src")
         .into_iter()
-        .filter(|path| path.ends_with(".rs"))
+        .filter(|path| Path::new(path).extension().is_some_and(|it| it == "rs"))
         .map(|path| {
             let code: String = read(&path)
                 .lines()
@@ -368,7 +370,7 @@ fn templates_escape_everything_and_hold_no_script() {
             continue;
         }
         // Escaping goes by the name.
-        assert!(path.ends_with(".html"), "{path}");
+        assert_eq!(Path::new(&path).extension().unwrap(), "html", "{path}");
         let text = read(&path);
         for word in [
             "|safe",

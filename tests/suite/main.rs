@@ -2,11 +2,13 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
 
 mod api;
+mod cli;
 mod conformance;
 mod documentation;
 mod real_model;
