@@ -82,16 +82,17 @@ install_packages() {
   local target new
   target=$(packages "$1")
   [ -d "$target" ] && return
-  new=$target.new.$$
+  new=$target.new
+  rm -rf "$new"
   mkdir -p "$new"
-  cp "$1/package.json" "$1/package-lock.json" "$1/.npmrc" "$new"
+  cp "$1/package.json" "$1/package-lock.json" "$new"
   (cd "$new" && npm ci --ignore-scripts --no-audit --no-fund)
   mv -T "$new" "$target"
 }
 
 # packages FOLDER: where they lie.
 packages() {
-  printf '%s/npm-%s-%s' "$cache" "$(basename "$1")" "$(hash_of "$1/package.json" "$1/package-lock.json" "$1/.npmrc")"
+  printf '%s/npm-%s-%s' "$cache" "$(basename "$1")" "$(hash_of "$1/package.json" "$1/package-lock.json")"
 }
 
 # python_tools: where the virtual environment lies.
