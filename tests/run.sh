@@ -125,10 +125,11 @@ install_system_package() {
   apt-get install -y -qq --no-install-recommends "$1"
 }
 
-chromium() {
+# The browser's path; fails where there is none.
+find_chromium() {
   local name
   for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do
-    if [ -n "$name" ] && command -v "$name"; then
+    if [ -n "$name" ] && type -P "$name"; then
       return
     fi
   done
@@ -136,8 +137,8 @@ chromium() {
 }
 
 install_chromium() {
-  chromium >/dev/null || install_system_package chromium
-  "$(chromium)" --version
+  find_chromium >/dev/null || install_system_package chromium
+  "$(find_chromium)" --version
 }
 
 # --- Servers that run beside the tests -----------------------------------------------------------
@@ -206,8 +207,8 @@ real_model() {
 
 page() {
   ln -sfnT "$(packages tests/browser)/node_modules" tests/browser/node_modules
-  BASE_URL=$(address page 'serving on http' 60)
-  CHROMIUM=$(chromium)
+  BASE_URL=$(address page 'serving on http' 300)
+  CHROMIUM=$(find_chromium)
   export BASE_URL CHROMIUM
   (cd tests/browser && timeout 300 node page.mjs)
 }
