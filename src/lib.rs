@@ -18,3 +18,4 @@ pub mod reference;
 pub mod run;
 pub mod serve;
 pub mod store;
+pub mod web;

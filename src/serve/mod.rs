@@ -14,6 +14,7 @@ use self::guard::Guard;
 use self::listener::BoundedListener;
 use crate::api;
 use crate::app::App;
+use crate::web;
 
 /// How long answers that have begun may take to end once the program is stopping. Event streams
 /// end by themselves as soon as it is.
@@ -25,7 +26,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let routes = api::routes(app.clone());
+    let routes = api::routes(app.clone()).nest_no_strip("/", web::routes(&app));
     let endpoint = routes
         .catch_all_error(api::refused)
         .with(Guard::new(app.config.clone()));

@@ -14,3 +14,4 @@ mod documentation;
 mod real_model;
 mod reference;
 mod support;
+mod web;

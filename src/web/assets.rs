@@ -1,0 +1,91 @@
+//! The files that pages load: our own from `templates/assets`, and the browser libraries that
+//! `build.rs` fetched. Their address holds a hash of their content, so that a browser may keep them
+//! for ever and still never sees an old one.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use poem::http::{StatusCode, header};
+use poem::web::Path;
+use poem::{Response, handler};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::api::Problem;
+
+#[derive(RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/templates/assets"]
+struct Own;
+
+#[derive(RustEmbed)]
+#[folder = "$OUT_DIR/assets"]
+struct Fetched;
+
+/// Digits of the hash in an address: enough to tell versions apart.
+const HASH_DIGITS: usize = 16;
+
+/// Address of each file by its name.
+static ADDRESSES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+    Own::iter()
+        .chain(Fetched::iter())
+        .filter_map(|name| {
+            let hash = hash(&find(&name)?);
+            Some((name.to_string(), format!("/assets/{hash}/{name}")))
+        })
+        .collect()
+});
+
+fn find(name: &str) -> Option<EmbeddedFile> {
+    Own::get(name).or_else(|| Fetched::get(name))
+}
+
+fn hash(file: &EmbeddedFile) -> String {
+    let mut digits = hex::encode(file.metadata.sha256_hash());
+    digits.truncate(HASH_DIGITS);
+    digits
+}
+
+/// Where a page finds a file.
+pub fn address(name: &str) -> Option<&'static str> {
+    ADDRESSES.get(name).map(String::as_str)
+}
+
+/// Serves a file under the address that its content gives it, and under no other.
+#[handler]
+pub fn asset(Path((stated, name)): Path<(String, String)>) -> Result<Response, Problem> {
+    let file = find(&name).filter(|file| hash(file) == stated);
+    let file = file.ok_or_else(|| Problem::new(404, "there is no such file"))?;
+    Ok(Response::builder()
+        .status(StatusCode::OK)
+        .content_type(content_type(&name))
+        .header(header::CACHE_CONTROL, "public, max-age=31536000, immutable")
+        .body(file.data.into_owned()))
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, ending)| ending) {
+        "css" => "text/css; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "svg" => "image/svg+xml",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_pages_has_an_address() {
+        for name in [
+            "page.css",
+            "page.js",
+            "live.js",
+            "htmx.min.js",
+            "htmx-licence.txt",
+        ] {
+            let address = address(name).unwrap_or_else(|| panic!("{name} is missing"));
+            assert!(address.ends_with(&format!("/{name}")), "{address}");
+        }
+        assert_eq!(address("nothing.js"), None);
+    }
+}

@@ -1,0 +1,48 @@
+//! The pages: what a person sees and does in a browser.
+//!
+//! Each file is one page, thin: it reads what came, calls one function of [`App`] and hands the
+//! record to a template of `templates/pages`. Here is no HTML, nothing is measured, and no header of
+//! security is set: that is the server's guard, for pages and API alike.
+
+mod assets;
+mod charts;
+mod compare;
+mod figures;
+mod form;
+mod history;
+mod login;
+mod page;
+mod prompts;
+mod result;
+mod run_form;
+mod runs;
+mod start;
+mod system;
+
+use poem::endpoint::EndpointExt;
+use poem::{Route, get, post};
+
+use crate::app::App;
+
+/// Every page and fragment, and the files that they load.
+pub fn routes(app: &App) -> Route {
+    let pages = Route::new()
+        .at("/", get(start::view))
+        .at("/ui/runs", post(start::start))
+        .at("/ui/prompts", post(prompts::save))
+        .at("/ui/prompts/:id/use", post(prompts::take))
+        .at("/ui/prompts/:id/delete", post(prompts::delete))
+        .at("/runs/:id", get(runs::view))
+        .at("/runs/:id/delete", get(runs::ask_to_delete))
+        .at("/ui/runs/:id/cancel", post(runs::cancel))
+        .at("/ui/runs/:id/rerun", post(runs::rerun))
+        .at("/ui/runs/:id/delete", post(runs::delete))
+        .at("/history", get(history::view))
+        .at("/compare", get(compare::view))
+        .at("/ui/system", get(system::view))
+        .at("/login", get(login::view).post(login::login))
+        .at("/assets/:hash/:file", get(assets::asset))
+        .data(app.clone())
+        .around(page::with_error_pages);
+    Route::new().nest_no_strip("/", pages)
+}

@@ -1,0 +1,701 @@
+//! The form of a benchmark: its fields, what each says, and the request that it makes.
+//!
+//! Everything travels as the text that was typed, so that a form with a mistake comes back whole.
+//! A field is called as its JSON pointer in the request, without the first slash; that is how the
+//! API's messages find the field that they speak of. The rules themselves are the request's own.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::form::Fields;
+use crate::record::{
+    BenchmarkRequest, Execution, FieldError, KeepAlive, Parameters, Think, ThinkLevel,
+};
+
+/// What the prompt says before anyone wrote one: long enough an answer to time, and no trick.
+const PROMPT: &str = "Explain in about 150 words why the sky is blue at noon and red at sunset.";
+
+/// How a field is filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// A line of text.
+    Text,
+    /// Several lines of text.
+    Area,
+    /// A whole number.
+    Whole,
+    /// A number.
+    Decimal,
+    /// Yes or no.
+    Check,
+    /// One of a list.
+    Choice,
+}
+
+/// A field as it is declared.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Field {
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    kind: Kind,
+    /// What it holds before anyone touched it.
+    default: &'static str,
+    /// Values and their words, of a choice.
+    options: &'static [(&'static str, &'static str)],
+}
+
+const fn field(name: &'static str, kind: Kind, label: &'static str, hint: &'static str) -> Field {
+    Field {
+        name,
+        label,
+        hint,
+        kind,
+        default: "",
+        options: &[],
+    }
+}
+
+/// Options that are folded together.
+struct Group {
+    title: &'static str,
+    fields: &'static [Field],
+}
+
+const YES_OR_NO: &[(&str, &str)] = &[("", "as the model says"), ("true", "yes"), ("false", "no")];
+
+const GROUPS: [Group; 4] = [
+    Group {
+        title: "Measuring",
+        fields: &MEASURING,
+    },
+    Group {
+        title: "What the model is told",
+        fields: &TOLD,
+    },
+    Group {
+        title: "Generation parameters",
+        fields: &PARAMETERS,
+    },
+    Group {
+        title: "Name and tags",
+        fields: &NAMING,
+    },
+];
+
+const MEASURING: [Field; 7] = [
+    Field {
+        default: "3",
+        ..field(
+            "repetitions",
+            Kind::Whole,
+            "Repetitions",
+            "Measured requests a model. Five or more give an interval, and so a sure verdict.",
+        )
+    },
+    Field {
+        default: "1",
+        ..field(
+            "warmup",
+            Kind::Whole,
+            "Warm-up requests",
+            "Sent first to each model, so that loading it is not averaged in.",
+        )
+    },
+    Field {
+        default: "sequential",
+        options: &[
+            ("sequential", "one model after the other"),
+            ("interleaved", "models in turn (A B B A)"),
+            ("concurrent", "all models at once"),
+        ],
+        ..field(
+            "execution",
+            Kind::Choice,
+            "Order",
+            "In turn is fairest on a machine that warms up. At once shows them under contention.",
+        )
+    },
+    field(
+        "cold_start",
+        Kind::Check,
+        "Cold start",
+        "Unload the model before each measured request, to measure loading.",
+    ),
+    field(
+        "timeout",
+        Kind::Decimal,
+        "Longest request, s",
+        "A request that takes longer is stopped and counts as failed. Empty: the server's setting.",
+    ),
+    field(
+        "run_timeout",
+        Kind::Decimal,
+        "Longest run, s",
+        "The whole run is stopped after this. Empty: the server's setting.",
+    ),
+    field(
+        "keep_alive",
+        Kind::Text,
+        "Keep loaded",
+        "How long the model stays in memory afterwards: seconds, or such as 5m. Empty: as the model server does.",
+    ),
+];
+
+const TOLD: [Field; 3] = [
+    field(
+        "system",
+        Kind::Area,
+        "System prompt",
+        "Sets the model's role. Empty: the model's own.",
+    ),
+    Field {
+        options: &[
+            ("", "as the model does"),
+            ("true", "yes"),
+            ("false", "no"),
+            ("low", "low"),
+            ("medium", "medium"),
+            ("high", "high"),
+            ("max", "max"),
+        ],
+        ..field(
+            "think",
+            Kind::Choice,
+            "Thinking",
+            "Whether, or how hard, a thinking model thinks before it answers.",
+        )
+    },
+    field(
+        "format",
+        Kind::Area,
+        "Output format",
+        "The word json, or a JSON schema that the answer must follow.",
+    ),
+];
+
+const PARAMETERS: [Field; 19] = [
+    field(
+        "parameters/temperature",
+        Kind::Decimal,
+        "Temperature",
+        "Randomness, 0 to 10. 0 takes the likeliest token, so that repetitions agree.",
+    ),
+    field(
+        "parameters/seed",
+        Kind::Whole,
+        "Seed",
+        "The same seed gives the same answer again. −1 for a random one.",
+    ),
+    field(
+        "parameters/num_predict",
+        Kind::Whole,
+        "Most tokens to write",
+        "Equal lengths make total times comparable. −1 without limit.",
+    ),
+    field(
+        "parameters/num_ctx",
+        Kind::Whole,
+        "Context, tokens",
+        "Longest prompt and answer together. A change reloads the model.",
+    ),
+    field(
+        "parameters/top_k",
+        Kind::Whole,
+        "Top k",
+        "Choose among the k likeliest tokens.",
+    ),
+    field(
+        "parameters/top_p",
+        Kind::Decimal,
+        "Top p",
+        "Choose among the likeliest tokens whose probabilities sum to this, 0 to 1.",
+    ),
+    field(
+        "parameters/min_p",
+        Kind::Decimal,
+        "Min p",
+        "Drop tokens less likely than this share of the likeliest, 0 to 1.",
+    ),
+    field(
+        "parameters/typical_p",
+        Kind::Decimal,
+        "Typical p",
+        "Locally typical sampling, 0 to 1.",
+    ),
+    field(
+        "parameters/repeat_penalty",
+        Kind::Decimal,
+        "Repeat penalty",
+        "Above 1 repetition is discouraged, 0 to 10.",
+    ),
+    field(
+        "parameters/repeat_last_n",
+        Kind::Whole,
+        "Repeat window, tokens",
+        "How far back repetition is looked for. −1: the whole context.",
+    ),
+    field(
+        "parameters/presence_penalty",
+        Kind::Decimal,
+        "Presence penalty",
+        "Of tokens that occurred, −2 to 2.",
+    ),
+    field(
+        "parameters/frequency_penalty",
+        Kind::Decimal,
+        "Frequency penalty",
+        "Of tokens by how often they occurred, −2 to 2.",
+    ),
+    field(
+        "parameters/stop",
+        Kind::Area,
+        "Stop texts",
+        "Each on a line of its own; the answer ends where one occurs.",
+    ),
+    field(
+        "parameters/num_keep",
+        Kind::Whole,
+        "Keep, tokens",
+        "Of the prompt, when the context shifts.",
+    ),
+    field(
+        "parameters/num_batch",
+        Kind::Whole,
+        "Batch, tokens",
+        "Evaluated at once. A change reloads the model.",
+    ),
+    field(
+        "parameters/num_gpu",
+        Kind::Whole,
+        "Layers on the GPU",
+        "−1 automatic, 0 none. A change reloads the model.",
+    ),
+    field(
+        "parameters/main_gpu",
+        Kind::Whole,
+        "Main GPU",
+        "The GPU for small tensors. A change reloads the model.",
+    ),
+    field(
+        "parameters/num_thread",
+        Kind::Whole,
+        "Threads",
+        "0 automatic. A change reloads the model.",
+    ),
+    Field {
+        options: YES_OR_NO,
+        ..field(
+            "parameters/use_mmap",
+            Kind::Choice,
+            "Map weights",
+            "From the disk instead of reading them. A change reloads the model.",
+        )
+    },
+];
+
+const NAMING: [Field; 2] = [
+    field("name", Kind::Text, "Name", "To find the run by."),
+    field(
+        "tags",
+        Kind::Text,
+        "Tags",
+        "Words to group runs by, with spaces between.",
+    ),
+];
+
+/// What is wrong, by the name of the field.
+pub type Messages = BTreeMap<String, Vec<String>>;
+
+/// A group as the page shows it.
+#[derive(Debug, Serialize)]
+pub struct ShownGroup {
+    title: &'static str,
+    /// Something in it is wrong, or not as it was at first.
+    open: bool,
+    fields: Vec<ShownField>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownField {
+    #[serde(flatten)]
+    field: Field,
+    id: String,
+    value: String,
+    errors: Vec<String>,
+}
+
+/// The form before anyone touched it.
+pub fn untouched() -> Fields {
+    let mut fields = Fields::default();
+    fields.set("prompt", PROMPT);
+    for field in GROUPS.iter().flat_map(|group| group.fields) {
+        fields.set(field.name, field.default);
+    }
+    fields
+}
+
+/// The groups with what was typed and what is wrong.
+pub fn groups(fields: &Fields, errors: &Messages) -> Vec<ShownGroup> {
+    let shown = |field: &Field| ShownField {
+        field: *field,
+        id: field.name.replace('/', "-"),
+        value: fields.text(field.name).to_owned(),
+        errors: errors.get(field.name).cloned().unwrap_or_default(),
+    };
+    GROUPS
+        .iter()
+        .map(|group| {
+            let fields: Vec<ShownField> = group.fields.iter().map(shown).collect();
+            let is_touched = |it: &ShownField| it.value.trim() != it.field.default;
+            ShownGroup {
+                title: group.title,
+                open: fields
+                    .iter()
+                    .any(|it| !it.errors.is_empty() || is_touched(it)),
+                fields,
+            }
+        })
+        .collect()
+}
+
+/// Sorts messages to their fields.
+pub fn by_field(errors: &[FieldError]) -> Messages {
+    let mut messages = Messages::new();
+    for error in errors {
+        // `/models/2` speaks of a choice in `models`.
+        let pointer = error.pointer.trim_start_matches('/');
+        let name = pointer
+            .trim_end_matches(|c: char| c.is_ascii_digit())
+            .trim_end_matches('/');
+        let name = if name.is_empty() { pointer } else { name };
+        messages
+            .entry(name.to_owned())
+            .or_default()
+            .push(error.message.clone());
+    }
+    messages
+}
+
+/// The request that the form makes, and which fields could not be read. Those are left out of it.
+pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
+    let mut reader = Reader {
+        fields,
+        errors: Vec::new(),
+    };
+    let request = BenchmarkRequest {
+        prompt: Some(fields.text("prompt").to_owned()),
+        prompts: Vec::new(),
+        models: models(fields),
+        parameters: reader.parameters(),
+        system: fields.filled("system").map(str::to_owned),
+        think: fields.filled("think").and_then(think),
+        format: reader.format(),
+        keep_alive: fields.filled("keep_alive").map(keep_alive),
+        repetitions: reader.count("repetitions"),
+        warmup: reader.count("warmup"),
+        cold_start: fields.filled("cold_start").is_some(),
+        execution: execution(fields.text("execution")),
+        timeout: reader.decimal("timeout"),
+        run_timeout: reader.decimal("run_timeout"),
+        name: fields.filled("name").map(str::to_owned),
+        tags: words(fields.text("tags")),
+    };
+    (request, reader.errors)
+}
+
+/// Chosen models, and those named by hand.
+pub fn models(fields: &Fields) -> Vec<String> {
+    let chosen = fields.all("models").map(str::to_owned);
+    chosen
+        .chain(words_apart(fields.text("more_models")))
+        .collect()
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split([' ', ',', '\n', '\t'])
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A model's name may hold a comma.
+fn words_apart(text: &str) -> impl Iterator<Item = String> {
+    text.split_whitespace().map(str::to_owned)
+}
+
+fn think(text: &str) -> Option<Think> {
+    Some(match text {
+        "true" => Think::Flag(true),
+        "false" => Think::Flag(false),
+        "low" => Think::Level(ThinkLevel::Low),
+        "medium" => Think::Level(ThinkLevel::Medium),
+        "high" => Think::Level(ThinkLevel::High),
+        "max" => Think::Level(ThinkLevel::Max),
+        _ => return None,
+    })
+}
+
+fn keep_alive(text: &str) -> KeepAlive {
+    let seconds = text
+        .parse::<f64>()
+        .ok()
+        .filter(|seconds| seconds.is_finite());
+    seconds.map_or_else(|| KeepAlive::Duration(text.to_owned()), KeepAlive::Seconds)
+}
+
+fn execution(text: &str) -> Execution {
+    match text {
+        "concurrent" => Execution::Concurrent,
+        "interleaved" => Execution::Interleaved,
+        _ => Execution::Sequential,
+    }
+}
+
+struct Reader<'a> {
+    fields: &'a Fields,
+    errors: Vec<FieldError>,
+}
+
+impl Reader<'_> {
+    fn wrong(&mut self, name: &str, message: impl Into<String>) {
+        self.errors.push(FieldError {
+            pointer: format!("/{name}"),
+            message: message.into(),
+        });
+    }
+
+    /// People write a minus as `−` and decimals with a comma.
+    fn typed(&self, name: &str) -> Option<String> {
+        self.fields
+            .filled(name)
+            .map(|text| text.replace('−', "-").replace(',', "."))
+    }
+
+    fn decimal(&mut self, name: &str) -> Option<f64> {
+        let text = self.typed(name)?;
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+        if number.is_none() {
+            self.wrong(name, format!("`{text}` is not a number"));
+        }
+        number
+    }
+
+    fn whole(&mut self, name: &str) -> Option<i64> {
+        let text = self.typed(name)?;
+        let number = text.parse::<i64>().ok();
+        if number.is_none() {
+            self.wrong(name, format!("`{text}` is not a whole number"));
+        }
+        number
+    }
+
+    fn count(&mut self, name: &str) -> u32 {
+        if self.fields.filled(name).is_none() {
+            self.wrong(name, "give a number");
+            return 0;
+        }
+        let Some(number) = self.whole(name) else {
+            return 0;
+        };
+        u32::try_from(number).unwrap_or_else(|_| {
+            self.wrong(name, format!("{number} is out of range"));
+            0
+        })
+    }
+
+    fn format(&mut self) -> Option<Value> {
+        let text = self.fields.filled("format")?;
+        if text == "json" {
+            return Some(json!("json"));
+        }
+        match serde_json::from_str(text) {
+            Ok(schema) => Some(schema),
+            Err(error) => {
+                self.wrong("format", format!("must be json, or a JSON schema: {error}"));
+                None
+            }
+        }
+    }
+
+    fn parameters(&mut self) -> Parameters {
+        let mut given = Map::new();
+        for field in &PARAMETERS {
+            let key = field.name.trim_start_matches("parameters/");
+            let value = match field.kind {
+                Kind::Decimal => self.decimal(field.name).map(|number| json!(number)),
+                Kind::Whole => self.whole(field.name).map(|number| json!(number)),
+                Kind::Choice => self
+                    .fields
+                    .filled(field.name)
+                    .map(|text| json!(text == "true")),
+                Kind::Area | Kind::Text | Kind::Check => {
+                    let lines = self.fields.text(field.name).lines();
+                    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+                    (!lines.is_empty()).then(|| json!(lines))
+                }
+            };
+            if let Some(value) = value {
+                given.insert(key.to_owned(), value);
+            }
+        }
+        match serde_json::from_value(Value::Object(given)) {
+            Ok(parameters) => parameters,
+            Err(error) => {
+                self.wrong("parameters", error.to_string());
+                Parameters::default()
+            }
+        }
+    }
+}
+
+/// The form that makes this request. Only the first prompt has a place in it.
+pub fn filled(request: &BenchmarkRequest) -> Fields {
+    let mut fields = untouched();
+    fields.set(
+        "prompt",
+        request.all_prompts().first().copied().unwrap_or_default(),
+    );
+    for model in &request.models {
+        fields.add("models", model);
+    }
+    for name in [
+        "repetitions",
+        "warmup",
+        "execution",
+        "timeout",
+        "run_timeout",
+        "keep_alive",
+        "system",
+        "think",
+        "name",
+    ] {
+        fields.set(name, typed(request, name));
+    }
+    fields.set("cold_start", if request.cold_start { "on" } else { "" });
+    fields.set("tags", request.tags.join(" "));
+    fields.set(
+        "format",
+        match &request.format {
+            None => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(schema) => schema.to_string(),
+        },
+    );
+    for field in &PARAMETERS {
+        fields.set(field.name, typed(request, field.name));
+    }
+    fields
+}
+
+/// A field of the request as it would be typed.
+fn typed(request: &BenchmarkRequest, name: &str) -> String {
+    let document = serde_json::to_value(request).unwrap_or_default();
+    match document.pointer(&format!("/{name}")) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(lines)) => lines
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_untouched_form_lacks_only_a_model() {
+        let (request, errors) = read(&untouched());
+        assert_eq!(errors, []);
+        assert_eq!((request.repetitions, request.warmup), (3, 1));
+        assert_eq!(request.parameters, Parameters::default());
+        assert!(request.models.is_empty());
+        assert!(
+            groups(&untouched(), &Messages::new())
+                .iter()
+                .all(|group| !group.open)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_nothing_is_lost() {
+        let mut fields = untouched();
+        fields.set("repetitions", "many");
+        fields.set("parameters/temperature", "NaN");
+        fields.set("parameters/seed", "1.5");
+        fields.set("format", "{");
+        let (_, errors) = read(&fields);
+        let messages = by_field(&errors);
+        let names: Vec<&str> = messages.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "format",
+                "parameters/seed",
+                "parameters/temperature",
+                "repetitions"
+            ]
+        );
+        let shown = groups(&fields, &messages);
+        assert_eq!(shown[0].fields[0].value, "many");
+        assert!(shown[0].open && shown[2].open && !shown[3].open);
+    }
+
+    #[test]
+    fn a_request_fills_the_form_that_makes_it() {
+        let request = BenchmarkRequest {
+            parameters: Parameters {
+                temperature: Some(0.5),
+                seed: Some(-1),
+                use_mmap: Some(false),
+                stop: Some(vec!["a b".into(), "c".into()]),
+                ..Parameters::default()
+            },
+            system: Some("Be brief.".into()),
+            think: Some(Think::Level(ThinkLevel::High)),
+            format: Some(json!({"type": "object"})),
+            keep_alive: Some(KeepAlive::Duration("5m".into())),
+            repetitions: 7,
+            warmup: 0,
+            cold_start: true,
+            execution: Execution::Interleaved,
+            timeout: Some(2.5),
+            name: Some("night".into()),
+            tags: vec!["a".into(), "b".into()],
+            ..BenchmarkRequest::new("why", vec!["steady@reference".into(), "x:1b".into()])
+        };
+        assert_eq!(read(&filled(&request)), (request, vec![]));
+    }
+
+    #[test]
+    fn messages_find_their_field() {
+        let error = |pointer: &str| FieldError {
+            pointer: pointer.into(),
+            message: "no".into(),
+        };
+        let messages = by_field(&[
+            error("/models/2"),
+            error("/parameters/stop/0"),
+            error("/prompt"),
+        ]);
+        assert!(messages.keys().eq(["models", "parameters/stop", "prompt"]));
+    }
+
+    #[test]
+    fn models_are_chosen_or_named() {
+        let mut fields = Fields::default();
+        fields.add("models", "a@b");
+        fields.set("more_models", " script:tokens=9,gap=1@reference  c ");
+        assert_eq!(
+            models(&fields),
+            ["a@b", "script:tokens=9,gap=1@reference", "c"]
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! One run: live while it goes on, its result afterwards; stop it, repeat it, delete it.
+
+use poem::web::{Data, Path};
+use poem::{Response, handler};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{page, result};
+use crate::api::Problem;
+use crate::app::App;
+use crate::measure;
+use crate::record::{BenchmarkResponse, RunId, Status};
+
+/// An id of an address. What is no id names nothing.
+pub fn id(text: &str) -> Result<RunId, Problem> {
+    text.parse()
+        .map_err(|error: crate::record::InvalidId| Problem::new(404, error.to_string()))
+}
+
+/// One column of a run that goes on.
+#[derive(Debug, Serialize)]
+struct Column {
+    label: String,
+    synthetic: bool,
+    /// Requests of this model that have finished.
+    finished: usize,
+    /// All requests of this model.
+    total: u32,
+    /// Its newest answer, for browsers without scripts.
+    text: String,
+}
+
+#[handler]
+pub async fn view(app: Data<&App>, Path(text): Path<String>) -> Result<Response, Problem> {
+    let run = app.record(&id(&text)?).await?;
+    if run.status.is_final() {
+        // Sorting out some ten thousand chunks takes a moment; other requests go on meanwhile.
+        let made = tokio::task::spawn_blocking(move || {
+            page::render(200, "result.html", result::values(run))
+        });
+        return made.await.map_err(|error| {
+            tracing::error!(%error, "a result page could not be made");
+            Problem::new(500, "this page could not be made; the log tells more")
+        })?;
+    }
+    page::render(
+        200,
+        "live.html",
+        json!({
+            "headline": measure::headline(&run),
+            "title": result::title(&run),
+            "columns": columns(&run),
+            "finished": run.results.len(),
+            "is_queued": run.status == Status::Queued,
+            "id": run.id,
+            "total_requests": run.total_requests,
+            "prompt": run.request.all_prompts().join("\n\n"),
+        }),
+    )
+}
+
+fn columns(run: &BenchmarkResponse) -> Vec<Column> {
+    let models = u32::try_from(run.environment.models.len())
+        .unwrap_or(u32::MAX)
+        .max(1);
+    result::labels(run)
+        .into_iter()
+        .zip(&run.environment.models)
+        .map(|(label, model)| {
+            let results: Vec<_> = run
+                .results
+                .iter()
+                .filter(|it| it.model == model.model && it.backend == model.backend)
+                .collect();
+            Column {
+                label,
+                synthetic: model.synthetic,
+                finished: results.len(),
+                total: run.total_requests / models,
+                text: results
+                    .last()
+                    .map(|it| result::shortened(&it.response).0)
+                    .unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+#[handler]
+pub async fn cancel(app: Data<&App>, Path(text): Path<String>) -> Result<Response, Problem> {
+    let run = app.cancel(&id(&text)?).await?;
+    Ok(page::see_other(&format!("/runs/{}", run.id)))
+}
+
+#[handler]
+pub async fn rerun(app: Data<&App>, Path(text): Path<String>) -> Result<Response, Problem> {
+    let run = app.rerun(&id(&text)?).await?;
+    Ok(page::see_other(&format!("/runs/{}", run.id)))
+}
+
+#[handler]
+pub async fn ask_to_delete(app: Data<&App>, Path(text): Path<String>) -> Result<Response, Problem> {
+    let run = app.record(&id(&text)?).await?;
+    page::render(
+        200,
+        "delete.html",
+        json!({
+            "title": result::title(&run),
+            "headline": measure::headline(&run),
+            "is_final": run.status.is_final(),
+            "requests": run.results.len(),
+            "run": { "id": run.id, "timestamp": run.timestamp },
+        }),
+    )
+}
+
+#[handler]
+pub async fn delete(app: Data<&App>, Path(text): Path<String>) -> Result<Response, Problem> {
+    app.delete(&id(&text)?).await?;
+    Ok(page::see_other("/history?deleted=1"))
+}

@@ -1,0 +1,236 @@
+// A run as it goes on. The events come from the start each time the page is loaded, and after the
+// last one seen where only the connection broke, so neither loses anything.
+// Text of models is only ever set as text.
+"use strict";
+
+(() => {
+  const page = document.getElementById("live");
+  const find = (id) => document.getElementById(id);
+
+  // Without a chunk for so long a model counts as stuck, whatever its pace, in milliseconds.
+  const STUCK_AFTER = 5000;
+  // Slow is so many times its own usual gap, but not a pause that nobody notices.
+  const SLOW_FACTOR = 10;
+  const SLOW_AT_LEAST = 500;
+  const GAPS_SHOWN = 60;
+
+  const SIGNS = { waiting: "○", loading: "◌", thinking: "◔", writing: "●", slow: "◑", stuck: "‼", done: "✓", failed: "✕" };
+
+  const shown = (value) => Number(value.toPrecision(3)).toString();
+  const seconds = (value) => {
+    if (value === null || value === undefined) {
+      return "–";
+    }
+    return value < 0.9995 ? `${shown(value * 1000)} ms` : `${value < 100 ? value.toPrecision(3) : value.toFixed(0)} s`;
+  };
+  const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+  class Column {
+    constructor(element) {
+      this.element = element;
+      this.label = element.dataset.label;
+      this.total = Number(element.dataset.total);
+      this.done = 0;
+      this.sent = null;
+      this.part = (name) => element.querySelector(name);
+      this.answer = this.part(".answer");
+      this.thinking = this.part(".thinking");
+      this.state("waiting", "waiting for its turn");
+      this.counted();
+    }
+
+    state(name, words) {
+      const line = this.part(".state");
+      if (line.dataset.state !== name) {
+        line.dataset.state = name;
+        this.part(".sign").textContent = SIGNS[name];
+      }
+      const text = this.part(".words");
+      if (text.textContent !== words) {
+        text.textContent = words;
+      }
+    }
+
+    counted() {
+      this.part(".request").textContent = `${this.done} of ${this.total} done`;
+    }
+
+    started(event, runOffset) {
+      this.request = event.request;
+      this.sent = performance.now();
+      this.sentOffset = runOffset;
+      this.arrived = null;
+      this.offset = null;
+      this.chunks = 0;
+      this.gaps = [];
+      this.phase = "loading";
+      this.what = event.warmup ? "warm-up" : `repetition ${event.repetition}`;
+      this.answer.textContent = "";
+      this.thinking.textContent = "";
+      this.thinking.hidden = true;
+      this.part(".first").textContent = "–";
+      this.part(".rate").textContent = "–";
+      this.draw();
+    }
+
+    // Events that are read again come all at once: what they say of the time since sending is a
+    // lower bound, and the greatest bound is the best.
+    atLeast(elapsed) {
+      if (this.sent !== null) {
+        this.sent = Math.min(this.sent, performance.now() - elapsed * 1000);
+      }
+    }
+
+    text(event) {
+      if (event.request !== this.request || this.sent === null) {
+        return;
+      }
+      const since = event.chunks - this.chunks;
+      if (this.offset !== null && since > 0) {
+        this.gaps.push((event.offset - this.offset) / since);
+        this.gaps = this.gaps.slice(-GAPS_SHOWN);
+      }
+      this.chunks = event.chunks;
+      this.offset = event.offset;
+      this.atLeast(event.offset);
+      this.arrived = performance.now();
+      if (event.thinking) {
+        this.thinking.hidden = false;
+        this.append(this.thinking, event.thinking);
+      }
+      if (event.text) {
+        this.append(this.answer, event.text);
+      }
+      this.phase = event.text ? "writing" : "thinking";
+      this.part(".first").textContent = seconds(event.time_to_first_chunk);
+      if (event.chunks_per_second !== null) {
+        this.part(".rate").textContent = `${shown(event.chunks_per_second)} chunks/s`;
+      }
+      this.draw();
+    }
+
+    append(element, text) {
+      const isAtEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
+      element.append(text);
+      if (isAtEnd) {
+        element.scrollTop = element.scrollHeight;
+      }
+    }
+
+    finished(event) {
+      const result = event.result;
+      this.done += 1;
+      this.counted();
+      this.sent = null;
+      this.answer.textContent = result.response;
+      this.thinking.textContent = result.thinking ?? "";
+      this.thinking.hidden = !result.thinking;
+      this.part(".elapsed").textContent = seconds(result.timing.total_time);
+      this.part(".first").textContent = seconds(result.timing.time_to_first_chunk);
+      const rate = result.throughput.output_tokens_per_second;
+      if (rate !== null) {
+        this.part(".rate").textContent = `${shown(rate)} tokens/s`;
+      }
+      if (!result.success) {
+        this.state("failed", `failed: ${result.error?.message ?? "no reason is known"}`);
+      } else if (this.done < this.total) {
+        this.state("waiting", "waiting for its next turn");
+      } else {
+        this.state("done", "done");
+      }
+    }
+
+    draw() {
+      const most = Math.max(...this.gaps, 1e-9);
+      const step = 200 / (GAPS_SHOWN - 1);
+      const points = this.gaps.map((gap, index) => `${(index * step).toFixed(1)} ${(26 - (gap / most) * 24).toFixed(1)}`);
+      this.part(".spark .line").setAttribute("d", points.length > 1 ? `M${points.join("L")}` : "");
+    }
+
+    tick(now) {
+      if (this.sent === null) {
+        return;
+      }
+      this.part(".elapsed").textContent = seconds((now - this.sent) / 1000);
+      if (this.arrived === null) {
+        this.state("loading", `${this.what}: loading, or reading the prompt`);
+        return;
+      }
+      const silence = now - this.arrived;
+      const usual = this.gaps.length > 2 ? median(this.gaps) * 1000 : Infinity;
+      if (silence > STUCK_AFTER) {
+        this.state("stuck", `${this.what}: stuck? Nothing for ${Math.floor(silence / 1000)} s`);
+      } else if (silence > Math.max(SLOW_FACTOR * usual, SLOW_AT_LEAST)) {
+        this.state("slow", `${this.what}: slow, the next chunk takes longer than usual`);
+      } else {
+        this.state(this.phase, `${this.what}: ${this.phase}`);
+      }
+    }
+  }
+
+  const columns = [...page.querySelectorAll(".live-model")].map((element) => new Column(element));
+  let runOffset = 0;
+
+  const handlers = {
+    queued(event) {
+      find("phase").textContent = `place ${event.position} in the queue`;
+    },
+    run_started() {
+      find("phase").textContent = "";
+    },
+    request_started(event) {
+      columns[event.model_index]?.started(event, runOffset);
+    },
+    text_arrived(event) {
+      columns[event.model_index]?.text(event);
+    },
+    request_finished(event) {
+      find("finished").textContent = event.finished;
+      find("progress").value = event.finished;
+      columns[event.model_index]?.finished(event);
+      announce(`${event.finished} of ${event.total} requests finished`);
+    },
+    sample_taken(event) {
+      runOffset = event.sample.offset;
+      find("cpu").textContent = `${shown(event.sample.cpu_percent)} %`;
+      find("memory").textContent = `${shown(event.sample.memory_percent)} %`;
+      for (const column of columns) {
+        column.atLeast(runOffset - column.sentOffset);
+      }
+    },
+    run_finished() {
+      source.close();
+      clearInterval(clock);
+      location.reload();
+    },
+  };
+
+  // A screen reader hears of progress, but not of every request of a quick run.
+  let announced = 0;
+  function announce(words) {
+    const now = performance.now();
+    if (now - announced > 5000) {
+      announced = now;
+      find("announcement").textContent = words;
+    }
+  }
+
+  const source = new EventSource(`/api/benchmarks/${encodeURIComponent(page.dataset.run)}/events`);
+  for (const [name, handle] of Object.entries(handlers)) {
+    source.addEventListener(name, (message) => handle(JSON.parse(message.data)));
+  }
+  source.addEventListener("open", () => {
+    find("lost").hidden = true;
+  });
+  source.addEventListener("error", () => {
+    find("lost").hidden = false;
+    // The browser tries again by itself, except after an answer that is no event stream.
+    if (source.readyState === EventSource.CLOSED) {
+      setTimeout(() => location.reload(), 3000);
+    }
+  });
+  const clock = setInterval(() => {
+    const now = performance.now();
+    columns.forEach((column) => column.tick(now));
+  }, 100);
+})();
