@@ -204,6 +204,12 @@ impl App {
         })
     }
 
+    /// Brings the schema of the database up to date.
+    pub async fn migrate(config: &Config) -> Result<(), AppError> {
+        Store::open(&config.database_url()).await?.close().await;
+        Ok(())
+    }
+
     /// Checks a request, stores it as queued and sets it going. Answers at once.
     pub async fn start(&self, request: BenchmarkRequest) -> Result<BenchmarkResponse, AppError> {
         if self.inner.stopping.is_cancelled() {

@@ -144,7 +144,7 @@ pub struct SamplingConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// Filter as in `RUST_LOG`, which sets it too.
+    /// Filter as in `RUST_LOG`, which sets it too; empty is `info` for servers, `warn` for other commands.
     pub filter: String,
     /// `pretty` or `json`.
     pub format: LogFormat,
@@ -259,7 +259,7 @@ impl Default for SamplingConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self {
-            filter: "info".into(),
+            filter: String::new(),
             format: LogFormat::Pretty,
             color: LogColor::Auto,
         }

@@ -8,6 +8,7 @@
 pub mod api;
 pub mod app;
 pub mod backend;
+pub mod cli;
 pub mod config;
 pub mod logging;
 pub mod machine;

@@ -23,10 +23,14 @@ pub enum LogError {
     Taken(#[from] TryInitError),
 }
 
-/// Sets up the log of the whole program; once.
-pub fn init(config: &LogConfig) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(&config.filter).map_err(|source| LogError::Filter {
-        filter: config.filter.clone(),
+/// Sets up the log of the whole program; once. `default` filters where nothing is set.
+pub fn init(config: &LogConfig, default: &str) -> Result<(), LogError> {
+    let filter = match config.filter.as_str() {
+        "" => default,
+        set => set,
+    };
+    let filter = EnvFilter::try_new(filter).map_err(|source| LogError::Filter {
+        filter: filter.to_owned(),
         source,
     })?;
     let lines = tracing_subscriber::fmt()

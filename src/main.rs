@@ -1,1 +1,24 @@
-fn main() {}
+//! Parses the command line, loads the configuration, runs one command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ollama_benchmarker::cli::{Cli, Exit, conclude};
+use ollama_benchmarker::config::Config;
+use ollama_benchmarker::logging;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    conclude(run(Cli::parse()).await)
+}
+
+async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    // Variables of other programs may be anything; ours are text.
+    let environment = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+    let config = Config::load(cli.config_file().as_deref(), environment, &cli.overrides())?;
+    logging::init(&config.log, cli.log_filter())?;
+    // It is the first: nothing before it speaks TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    cli.execute(config).await
+}

@@ -32,3 +32,4 @@ pub use metrics::{Measured, measure};
 pub use statistics::distribution;
 pub use summary::summarize;
 pub use validity::validity;
+pub use wording::significant;

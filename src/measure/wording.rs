@@ -6,6 +6,26 @@ const DIGITS_WITHOUT_INTERVAL: i32 = 2;
 /// Digits shown at most; no reader of a sentence needs more.
 const MOST_DIGITS: i32 = 4;
 
+/// Digits of a figure in a table: a stamp is good to about a microsecond, and a median is rarely
+/// known better.
+const TABLE_DIGITS: usize = 3;
+
+/// Decimals of such a figure at most.
+const MOST_DECIMALS: i32 = 6;
+
+/// A figure of a table with three significant digits, whole numbers as they are, in plain notation;
+/// `None` where it is no number.
+pub fn significant(value: f64) -> Option<String> {
+    if !value.is_finite() {
+        return None;
+    }
+    // Rounding may add a digit in front (9.996 becomes 10.0): the exponent is that of the rounded.
+    let scientific = format!("{value:.*e}", TABLE_DIGITS - 1);
+    let exponent = scientific.rsplit('e').next()?.parse::<i32>().ok()?;
+    let last = i32::try_from(TABLE_DIGITS - 1).ok()?;
+    Some(rounded(value, (last - exponent).clamp(0, MOST_DECIMALS)))
+}
+
 /// A time, in the unit that suits its size.
 pub(super) fn time(seconds: f64, interval: Option<(f64, f64)>) -> String {
     let (scale, unit) = match seconds.abs() {

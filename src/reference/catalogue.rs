@@ -161,12 +161,10 @@ impl Model {
 
     /// SHA-256 of its name and script: it changes when the model does, as a digest should.
     pub fn digest(&self) -> String {
-        use std::fmt::Write;
-        let digest = Sha256::digest(format!("{} {:?}", self.name, self.behaviour));
-        digest.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex::encode(Sha256::digest(format!(
+            "{} {:?}",
+            self.name, self.behaviour
+        )))
     }
 }
 

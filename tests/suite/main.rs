@@ -2,12 +2,16 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
 
 mod api;
+mod cli;
 mod conformance;
+mod documentation;
+mod real_model;
 mod reference;
 mod support;
 mod web;

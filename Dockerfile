@@ -1,0 +1,43 @@
+# syntax=docker/dockerfile:1
+
+# The page's browser libraries are fetched with npm during the build; the program needs neither.
+FROM docker.io/library/node:22-trixie-slim AS node
+
+FROM docker.io/library/rust:1.95-slim-trixie AS build
+COPY --from=node /usr/local/bin/node /usr/local/bin/node
+COPY --from=node /usr/local/lib/node_modules/npm /usr/local/lib/node_modules/npm
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
+WORKDIR /build
+
+# Dependencies in a layer of their own: it is built again only when the lock changes. The sources
+# are stand-ins, and so is the build script, whose files are not here yet.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir -p src tests/suite \
+    && echo 'fn main() {}' > build.rs \
+    && cp build.rs src/main.rs \
+    && touch src/lib.rs tests/suite/main.rs \
+    && cargo build --locked --profile dist --bin ollama-benchmarker
+
+COPY build.rs ./
+COPY migrations migrations
+COPY templates templates
+COPY src src
+# The stand-ins must be seen to be older. An empty folder becomes the volume, owned by who runs.
+RUN touch build.rs src/main.rs src/lib.rs \
+    && cargo build --locked --profile dist --bin ollama-benchmarker \
+    && mkdir /data
+
+FROM gcr.io/distroless/cc-debian13:nonroot
+COPY --from=build /build/target/dist/ollama-benchmarker /usr/local/bin/ollama-benchmarker
+COPY --from=build --chown=65532:65532 /data /data
+ENV BENCHMARKER_HOST=0.0.0.0 \
+    DATABASE_URL=sqlite:/data/benchmarker.db
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+# Its name there is nonroot; only a number tells an orchestrator that it is not root.
+USER 65532
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["/usr/local/bin/ollama-benchmarker", "health"]
+ENTRYPOINT ["/usr/local/bin/ollama-benchmarker"]
+CMD ["serve"]

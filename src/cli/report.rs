@@ -1,0 +1,172 @@
+//! A run as text: what `run` and `show` print.
+
+use super::output::{Format, Grid, Output, csv_text, json_text};
+use super::{figures, values};
+use crate::measure;
+use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, ModelSummaryStatistics};
+
+/// Columns of a run as CSV, one row a request; durations in seconds, null figures empty.
+const COLUMNS: [&str; 24] = [
+    "run_id",
+    "timestamp",
+    "model",
+    "backend",
+    "repetition",
+    "warmup",
+    "contended",
+    "success",
+    "error_code",
+    "error_message",
+    "done_reason",
+    "time_to_first_chunk",
+    "time_to_first_output",
+    "time_per_output_token",
+    "request_latency",
+    "total_time",
+    "connect_time",
+    "load_time",
+    "prompt_tokens",
+    "output_tokens",
+    "output_tokens_per_second",
+    "server_output_tokens_per_second",
+    "prompt_tokens_per_second",
+    "response_sha256",
+];
+
+/// Prints a run.
+pub fn present(run: &BenchmarkResponse, output: Output) -> anyhow::Result<()> {
+    let text = match output.format() {
+        Format::Json => json_text(run)?,
+        Format::Csv => csv_text(&COLUMNS, run.results.iter().map(|result| row(run, result)))?,
+        Format::Table => {
+            let plain = format!("{}{}", grid(run).table(), remarks(run));
+            values::visible(&plain).into_bytes()
+        }
+        Format::Markdown => format!("{}\n{}", grid(run).markdown(), remarks(run)).into_bytes(),
+    };
+    output.write(&text)
+}
+
+fn row(run: &BenchmarkResponse, result: &BenchmarkResult) -> Vec<String> {
+    let figure = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let count = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let (timing, throughput) = (&result.timing, &result.throughput);
+    let code = result
+        .error
+        .as_ref()
+        .and_then(|error| serde_json::to_value(error.code).ok());
+    vec![
+        run.id.to_string(),
+        result.timestamp.to_rfc3339(),
+        result.model.clone(),
+        result.backend.clone(),
+        result.repetition.to_string(),
+        result.warmup.to_string(),
+        result.contended.to_string(),
+        result.success.to_string(),
+        code.as_ref()
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        result
+            .error
+            .as_ref()
+            .map(|error| error.message.clone())
+            .unwrap_or_default(),
+        result.done_reason.clone().unwrap_or_default(),
+        figure(timing.time_to_first_chunk),
+        figure(timing.time_to_first_output),
+        figure(timing.time_per_output_token),
+        figure(timing.request_latency),
+        figure(timing.total_time),
+        figure(timing.connect_time),
+        figure(timing.load_time),
+        count(throughput.prompt_tokens),
+        count(throughput.output_tokens),
+        figure(throughput.output_tokens_per_second),
+        figure(throughput.server_output_tokens_per_second),
+        figure(throughput.prompt_tokens_per_second),
+        result.response_sha256.clone(),
+    ]
+}
+
+fn grid(run: &BenchmarkResponse) -> Grid {
+    let header = [
+        "model",
+        "ok",
+        "first chunk, ms",
+        "output, tokens/s",
+        "server, tokens/s",
+        "per token, ms",
+        "total, s",
+    ];
+    let mut grid = Grid::new(&header, 1);
+    for summary in &run.summary {
+        grid.row(&[
+            label(run, summary),
+            format!(
+                "{}/{}",
+                summary.succeeded,
+                summary.succeeded + summary.failed
+            ),
+            figures::median(&summary.time_to_first_chunk, 1000.0),
+            figures::median(&summary.output_tokens_per_second, 1.0),
+            figures::median(&summary.server_output_tokens_per_second, 1.0),
+            figures::median(&summary.time_per_output_token, 1000.0),
+            figures::median(&summary.total_time, 1.0),
+        ]);
+    }
+    grid
+}
+
+fn label(run: &BenchmarkResponse, summary: &ModelSummaryStatistics) -> String {
+    let mut models = run.environment.models.iter();
+    let model = models.find(|it| it.model == summary.model && it.backend == summary.backend);
+    let synthetic = if model.is_some_and(|model| model.synthetic) {
+        " (synthetic)"
+    } else {
+        ""
+    };
+    format!("{}@{}{synthetic}", summary.model, summary.backend)
+}
+
+/// The sentence, how far it can be trusted, what failed, and where the record is.
+fn remarks(run: &BenchmarkResponse) -> String {
+    let mut lines = vec![measure::headline(run)];
+    if let Some(reason) = &run.status_reason {
+        lines.push(format!("The run is {}: {reason}.", run.status.as_str()));
+    }
+    let grade = match run.validity.grade {
+        Grade::Good => "good",
+        Grade::Fair => "fair: read the reasons before quoting the figures",
+        Grade::Poor => "poor: do not quote the figures",
+        Grade::Unknown => "unknown",
+    };
+    lines.push(format!("Validity: {grade}."));
+    lines.extend(
+        run.validity
+            .reasons
+            .iter()
+            .map(|reason| format!("- {reason}")),
+    );
+    let failed = run
+        .results
+        .iter()
+        .filter_map(|result| Some((result, result.error.as_ref()?)));
+    let mut told: Vec<String> = Vec::new();
+    for (result, error) in failed {
+        let line = format!(
+            "{}@{}: {}",
+            result.model,
+            result.backend,
+            values::brief(&error.message, 300)
+        );
+        if !told.contains(&line) {
+            told.push(line);
+        }
+    }
+    lines.extend(told);
+    lines.push("Figures are medians with their 95 % interval [low – high], or (smallest … largest) of few.".into());
+    lines.push(format!("Run {}", run.id));
+    lines.join("\n") + "\n"
+}

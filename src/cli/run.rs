@@ -1,0 +1,187 @@
+//! `run`: one benchmark from the terminal, through the same application as the server's.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use futures_util::StreamExt;
+
+use super::output::OutputFlags;
+use super::progress::Progress;
+use super::{Exit, Usage, parameters, report, signals, values};
+use crate::app::{App, AppError};
+use crate::config::Config;
+use crate::record::{BenchmarkRequest, BenchmarkResponse, Execution, KeepAlive, Status, Think};
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "`--run-timeout` is its flag")]
+pub struct Run {
+    /// Model to measure, NAME or NAME@BACKEND; may be repeated
+    #[arg(long = "model", short, value_name = "MODEL", required = true)]
+    models: Vec<String>,
+    /// Text that is sent to every model; may be repeated
+    #[arg(
+        long = "prompt",
+        short,
+        value_name = "TEXT",
+        required_unless_present = "prompt_file",
+        conflicts_with = "prompt_file"
+    )]
+    prompts: Vec<String>,
+    /// File with the text; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    prompt_file: Option<PathBuf>,
+    /// Measured requests a model and prompt
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    repetitions: u32,
+    /// Requests a model before them, not averaged
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    warmup: u32,
+    /// In which order requests go out
+    #[arg(long, value_name = "ORDER", default_value = "sequential", value_parser = values::choice::<Execution>(&["sequential", "concurrent", "interleaved"]))]
+    execution: Execution,
+    /// Generation parameter, such as temperature=0 or seed=7; may be repeated
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    parameters: Vec<String>,
+    /// System prompt
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Whether a thinking model thinks: true, false, low, medium, high or max
+    #[arg(long, value_name = "BOOL", value_parser = values::think)]
+    think: Option<Think>,
+    /// How long models stay loaded afterwards: seconds, or such as 5m
+    #[arg(long, value_name = "DURATION", value_parser = values::keep_alive, allow_hyphen_values = true)]
+    keep_alive: Option<KeepAlive>,
+    /// Unload the model before each measured request, so that loading is measured
+    #[arg(long)]
+    cold: bool,
+    /// Longest time for one request, s
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+    /// Longest time for the whole run, s
+    #[arg(long, value_name = "SECONDS")]
+    run_timeout: Option<f64>,
+    /// A name to find the run by
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// A word to group runs by; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Store nothing
+    #[arg(long)]
+    no_save: bool,
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+impl Run {
+    /// Runs it to its end, or to the first signal.
+    pub async fn execute(self, mut config: Config) -> anyhow::Result<Exit> {
+        if self.no_save {
+            config.database_url = "sqlite::memory:".into();
+        }
+        let request = self.request(config.limits.max_prompt_bytes)?;
+        let output = self.output.open()?;
+        let signal = signals::listen().context("cannot listen for signals")?;
+        let app = App::open(config).await?;
+        let finished = follow(&app, request, signal).await;
+        app.shutdown().await;
+        let (run, interrupted) = finished?;
+        report::present(&run, output)?;
+        Ok(if interrupted {
+            Exit::Interrupted
+        } else if run.status == Status::Completed {
+            Exit::Done
+        } else {
+            Exit::Failed
+        })
+    }
+
+    fn request(&self, most: usize) -> Result<BenchmarkRequest, Usage> {
+        let prompts = match &self.prompt_file {
+            Some(path) => vec![read_prompt(path, most)?],
+            None => self.prompts.clone(),
+        };
+        let mut request = BenchmarkRequest::new("", self.models.clone());
+        if let [only] = prompts.as_slice() {
+            request.prompt = Some(only.clone());
+        } else {
+            request.prompt = None;
+            request.prompts = prompts;
+        }
+        request.parameters = parameters::parse(&self.parameters).map_err(Usage)?;
+        request.repetitions = self.repetitions;
+        request.warmup = self.warmup;
+        request.execution = self.execution;
+        request.system.clone_from(&self.system);
+        request.think = self.think;
+        request.keep_alive.clone_from(&self.keep_alive);
+        request.cold_start = self.cold;
+        request.timeout = self.timeout;
+        request.run_timeout = self.run_timeout;
+        request.name.clone_from(&self.name);
+        request.tags.clone_from(&self.tags);
+        Ok(request)
+    }
+}
+
+/// Reads no more than may be sent, and one byte, so that too much is noticed.
+fn read_prompt(path: &Path, most: usize) -> Result<String, Usage> {
+    let trouble = |error| {
+        Usage(format!(
+            "cannot read the prompt from {}: {error}",
+            path.display()
+        ))
+    };
+    let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = String::new();
+    if path == Path::new("-") {
+        std::io::stdin()
+            .lock()
+            .take(bound)
+            .read_to_string(&mut text)
+            .map_err(trouble)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(trouble)?;
+        file.take(bound)
+            .read_to_string(&mut text)
+            .map_err(trouble)?;
+    }
+    if text.len() > most {
+        return Err(Usage(format!(
+            "{} has more than {most} bytes",
+            path.display()
+        )));
+    }
+    Ok(text)
+}
+
+/// Starts a run and shows it until it ends; a signal cancels it. Whether one came is told beside
+/// the record.
+async fn follow(
+    app: &App,
+    request: BenchmarkRequest,
+    signal: impl Future<Output = ()>,
+) -> Result<(BenchmarkResponse, bool), AppError> {
+    let run = app.start(request).await?;
+    let progress = Progress::new(&run);
+    let mut events = app.events(&run.id, None).await?;
+    tokio::pin!(signal);
+    let mut interrupted = false;
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some((_, event)) => progress.tell(&event),
+                None => break,
+            },
+            () = &mut signal, if !interrupted => {
+                interrupted = true;
+                app.cancel(&run.id).await?;
+            }
+        }
+    }
+    progress.finish();
+    Ok((app.finished(&run.id).await?, interrupted))
+}

@@ -1,0 +1,278 @@
+#!/usr/bin/env bash
+# Runs every test of the program, and fetches what they need first.
+#
+#   tests/run.sh           everything; on a machine with Rust, Node.js, Python and a network
+#   tests/run.sh --quick   what needs nothing but cargo
+#
+# What is fetched stays in ${XDG_CACHE_HOME:-~/.cache}/ollama-benchmarker-tests, in folders named by
+# the hash of the list it was fetched by. Chromium is the one system package: as root it is installed
+# where it is missing; CHROMIUM names another one. A part that cannot be had fails with its name, and
+# so does the whole: nothing is skipped.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly nextest_version=0.9.143
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/ollama-benchmarker-tests
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+
+# --- Parts ---------------------------------------------------------------------------------------
+
+declare -a report=() failed=()
+
+# part NAME COMMAND…: runs a command, tells how long it took, and goes on where it fails.
+part() {
+  local name=$1 begun=$SECONDS status=0
+  shift
+  printf '\n=== %s\n' "$name"
+  # A condition around the call would switch off `set -e` within.
+  set +e
+  (set -e; "$@")
+  status=$?
+  set -e
+  local line
+  line=$(printf '%-34s %5d s' "$name" $((SECONDS - begun)))
+  if [ "$status" -eq 0 ]; then
+    report+=("ok      $line")
+  else
+    report+=("FAILED  $line")
+    failed+=("$name")
+  fi
+  printf '=== %s\n' "${report[-1]}"
+}
+
+conclude() {
+  printf '\n'
+  printf '%s\n' "${report[@]}"
+  printf '%d s in all\n' "$SECONDS"
+  if [ "${#failed[@]}" -gt 0 ]; then
+    local IFS=,
+    printf 'FAILED: %s\n' "${failed[*]}" >&2
+    exit 1
+  fi
+}
+
+die() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+# The first 16 digits of the hash of some files.
+hash_of() {
+  cat "$@" | sha256sum | cut -c1-16
+}
+
+# --- What the parts need -------------------------------------------------------------------------
+
+nextest() {
+  cargo nextest run --locked --config-file tests/nextest.toml "$@"
+}
+
+has_nextest() {
+  cargo nextest --version >/dev/null 2>&1
+}
+
+install_nextest() {
+  has_nextest && return
+  # It only starts processes: a debug build serves as well and takes a third of the time to make.
+  cargo install cargo-nextest --locked --debug --version "$nextest_version" --root "$cache/nextest-$nextest_version"
+}
+
+# install_packages FOLDER: fetches the npm packages that FOLDER's lock names.
+install_packages() {
+  local target new
+  target=$(packages "$1")
+  [ -d "$target" ] && return
+  new=$target.new
+  rm -rf "$new"
+  mkdir -p "$new"
+  cp "$1/package.json" "$1/package-lock.json" "$new"
+  (cd "$new" && npm ci --ignore-scripts --no-audit --no-fund)
+  mv -T "$new" "$target"
+}
+
+# packages FOLDER: where they lie.
+packages() {
+  printf '%s/npm-%s-%s' "$cache" "$(basename "$1")" "$(hash_of "$1/package.json" "$1/package-lock.json")"
+}
+
+# python_tools: where the virtual environment lies.
+python_tools() {
+  printf '%s/python-%s' "$cache" "$(hash_of tests/tools/requirements.txt)"
+}
+
+install_python_tools() {
+  local target
+  target=$(python_tools)
+  [ -f "$target/complete" ] && return
+  rm -rf "$target"
+  python3 -m venv "$target"
+  "$target/bin/python" -m pip install --quiet --no-deps --requirement tests/tools/requirements.txt
+  touch "$target/complete"
+}
+
+# Debian keeps venv's other half in a package of its own.
+install_venv() {
+  python3 -c 'import ensurepip, venv' 2>/dev/null && return
+  install_system_package python3-venv
+}
+
+install_system_package() {
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    die "$1 is missing; install it (this script does so only as root, with apt-get)"
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "$1"
+}
+
+# The browser's path; fails where there is none.
+find_chromium() {
+  local name
+  for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do
+    if [ -n "$name" ] && type -P "$name"; then
+      return
+    fi
+  done
+  return 1
+}
+
+install_chromium() {
+  find_chromium >/dev/null || install_system_package chromium
+  "$(find_chromium)" --version
+}
+
+# --- Servers that run beside the tests -----------------------------------------------------------
+
+declare -A servers=()
+work=''
+
+# What a run leaves lies here, and goes with it. The pipe is the standard input of the real model's
+# server, which ends with it: so whatever becomes of this script, nothing goes on.
+prepare() {
+  mkdir -p "$cache"
+  work=$(mktemp -d)
+  trap clean_up EXIT
+  mkfifo "$work/alive"
+  exec 8<>"$work/alive"
+}
+
+clean_up() {
+  local server
+  for server in "${servers[@]}"; do
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+  done
+  rm -rf "$work"
+}
+
+# serve NAME COMMAND…: starts a server; what it says goes to $work/NAME.out and $work/NAME.err.
+serve() {
+  local name=$1
+  shift
+  "$@" <"$work/alive" >"$work/$name.out" 2>"$work/$name.err" 8>&- &
+  servers[$name]=$!
+}
+
+# address NAME PATTERN SECONDS: waits until a server has said a line of this pattern, and prints the
+# address in it.
+address() {
+  local name=$1 limit=$((SECONDS + $3)) line
+  until line=$(grep -hE -m1 "$2" "$work/$name.out" "$work/$name.err"); do
+    if ! kill -0 "${servers[$name]}" 2>/dev/null || [ "$SECONDS" -gt "$limit" ]; then
+      cat "$work/$name.err" >&2
+      die "the server \`$name\` did not start"
+    fi
+    sleep 0.1
+  done
+  grep -oE 'https?://[0-9.]+:[0-9]+' <<<"$line" | head -n 1
+}
+
+# --- The parts -----------------------------------------------------------------------------------
+
+rust_tests() {
+  nextest -E "not test(/^real_model::/)"
+}
+
+doc_tests() {
+  cargo test --locked --quiet --doc
+}
+
+# One after the other: the engine works on one request at a time.
+real_model() {
+  REAL_OLLAMA_URL=$(address model '^ollama ' 300)
+  REAL_OPENAI_URL=$(address model '^openai ' 300)
+  export REAL_OLLAMA_URL REAL_OPENAI_URL
+  nextest --test-threads 1 -E "test(/^real_model::/)"
+}
+
+page() {
+  ln -sfnT "$(packages tests/browser)/node_modules" tests/browser/node_modules
+  BASE_URL=$(address page 'serving on http' 300)
+  CHROMIUM=$(find_chromium)
+  export BASE_URL CHROMIUM
+  (cd tests/browser && timeout 300 node page.mjs)
+}
+
+specification_drift() {
+  cargo run --quiet --locked -- openapi >"$work/openapi.json"
+  diff -u openapi/openapi.json "$work/openapi.json" \
+    || die "openapi/openapi.json is not what the program says: cargo run -- openapi > openapi/openapi.json"
+}
+
+specification_validator() {
+  "$(python_tools)/bin/python" -m openapi_spec_validator openapi/openapi.json
+}
+
+specification_linter() {
+  local redocly
+  redocly=$(packages tests/tools)/node_modules/@redocly/cli/bin/cli.js
+  # It asks nobody and tells nobody.
+  export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
+  node "$redocly" lint --extends recommended --max-problems 20 openapi/openapi.json 2>"$work/linter.err" \
+    >"$work/linter.out" || { cat "$work/linter.out" "$work/linter.err"; return 1; }
+  tail -n 3 "$work/linter.err"
+}
+
+dockerfile_linter() {
+  "$(python_tools)/bin/hadolint" Dockerfile
+}
+
+quick() {
+  if has_nextest; then
+    part 'tests' rust_tests
+  else
+    part 'tests' cargo test --locked -- --skip real_model::
+  fi
+  conclude
+}
+
+everything() {
+  prepare
+  export PATH=$cache/nextest-$nextest_version/bin:$PATH
+  part 'get cargo-nextest' install_nextest
+  part 'get Python with venv' install_venv
+  # It is fetched while the program is built.
+  serve model tests/real-model/start.sh "$cache/real-model"
+  part 'get the Python tools' install_python_tools
+  part 'get the npm tools' install_packages tests/tools
+  part 'get the browser test' install_packages tests/browser
+  part 'get Chromium' install_chromium
+
+  part 'tests' rust_tests
+  part 'documentation tests' doc_tests
+  part 'real model' real_model
+  serve page env BENCHMARKER_PORT=0 DATABASE_URL="sqlite:$work/page.db" OLLAMA_HOST=127.0.0.1:9 \
+    NO_COLOR=1 cargo run --quiet --locked -- serve
+  part 'page in a browser' page
+  part 'specification: no drift' specification_drift
+  part 'specification: valid' specification_validator
+  part 'specification: lint' specification_linter
+  part 'Dockerfile: lint' dockerfile_linter
+  conclude
+}
+
+case "${1:-}" in
+  --quick) quick ;;
+  '') everything ;;
+  *) die "usage: tests/run.sh [--quick]" ;;
+esac

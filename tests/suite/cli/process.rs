@@ -1,0 +1,286 @@
+//! Signals, crashes and two processes on one database.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ollama_benchmarker::record::BenchmarkResponse;
+use serde_json::{Value, json};
+
+use super::{Home, QUICK};
+
+const LONG: &str = "script:tokens=3000,ttft=5,gap=10@reference";
+
+/// A process with its log.
+struct Running {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    url: String,
+}
+
+fn spawn(home: &Home, arguments: &[&str]) -> Running {
+    let binary = assert_cmd::cargo::cargo_bin("ollama-benchmarker");
+    let mut command = Command::new(binary);
+    command.env_clear().current_dir(home.path()).args(arguments);
+    command
+        .env("DATABASE_URL", "sqlite:runs.db")
+        .env("OLLAMA_HOST", "127.0.0.1:9");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    Running {
+        child,
+        log,
+        url: String::new(),
+    }
+}
+
+/// A server on a free port, once it tells where.
+fn serve(home: &Home) -> Running {
+    let mut running = spawn(home, &["serve", "--port", "0"]);
+    let line = running.wait_for("serving on ");
+    let url = line.split("serving on ").nth(1).unwrap();
+    url.trim().clone_into(&mut running.url);
+    running
+}
+
+impl Running {
+    fn wait_for(&mut self, words: &str) -> String {
+        let mut line = String::new();
+        while self.log.read_line(&mut line).unwrap() > 0 {
+            if line.contains(words) {
+                return line;
+            }
+            line.clear();
+        }
+        panic!("it ended without `{words}`");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end; gives code, standard output and the rest of the log.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let (mut out, mut log) = (String::new(), String::new());
+        self.child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut out)
+            .unwrap();
+        self.log.read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), out, log)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let url = format!("{}{path}", self.url);
+        let method = method.parse::<reqwest::Method>().unwrap();
+        blocking(async {
+            let mut call = reqwest::Client::new().request(method, url);
+            if let Some(body) = body {
+                call = call.json(body);
+            }
+            call.send().await.unwrap().json().await.unwrap()
+        })
+    }
+
+    /// Starts a run whose first model is quick and whose second takes long; returns when the
+    /// first has its result and the second some text.
+    fn half_run(&self) -> String {
+        let body = json!({"prompt": "x", "models": [QUICK, LONG], "repetitions": 1, "warmup": 0});
+        let run = self.ask("POST", "/api/benchmarks/start", Some(&body));
+        let id = run["id"].as_str().unwrap().to_owned();
+        let path = format!("{}/api/benchmarks/{id}/events", self.url);
+        blocking(async {
+            let mut events = reqwest::get(path).await.unwrap();
+            let mut seen = String::new();
+            // Text of the second model: the first has its result, and the second is under way.
+            while !seen.contains(r#""type":"text_arrived","request":1"#) {
+                let bytes = events.chunk().await.unwrap().unwrap();
+                seen.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        });
+        id
+    }
+}
+
+fn blocking<T>(work: impl Future<Output = T>) -> T {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(work)
+}
+
+fn stored(home: &Home, id: &str) -> BenchmarkResponse {
+    let outcome = home.run(&["show", id, "--format", "json"]);
+    serde_json::from_str(&outcome.out).unwrap_or_else(|_| panic!("{}", outcome.err))
+}
+
+#[test]
+fn a_run_survives_the_death_of_its_server() {
+    let home = Home::new();
+    let mut server = serve(&home);
+    let id = server.half_run();
+    server.child.kill().unwrap();
+    server.end();
+    // The next start of anything on this database sees it.
+    let run = stored(&home, &id);
+    assert_eq!(run.status.as_str(), "interrupted");
+    assert_eq!(run.results.len(), 1);
+    assert!(run.results[0].success && run.results[0].chunks.is_some());
+    assert_eq!(run.summary[0].succeeded, 1);
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_stores_what_it_has() {
+    for signal in ["-TERM", "-INT"] {
+        let home = Home::new();
+        let server = serve(&home);
+        let id = server.half_run();
+        let begun = Instant::now();
+        server.signal(signal);
+        let (code, _, log) = server.end();
+        assert!(
+            begun.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert_eq!(code, Some(0), "{log}");
+        let run = stored(&home, &id);
+        assert_eq!(run.status.as_str(), "interrupted");
+        assert_eq!(
+            run.status_reason.as_deref(),
+            Some("the program was stopped")
+        );
+        assert_eq!(run.results.len(), 2, "the request in flight keeps its text");
+        assert!(!run.results[1].response.is_empty());
+    }
+}
+
+#[test]
+fn interrupting_a_run_prints_and_stores_what_was_measured() {
+    let home = Home::new();
+    let arguments = [
+        "run", "-m", QUICK, "-m", LONG, "-p", "x", "--format", "json", "--log", "info",
+    ];
+    let mut running = spawn(&home, &arguments);
+    // Warm-up and three repetitions of the first, then the second is under way.
+    for _ in 0..4 {
+        running.wait_for("the request finished");
+    }
+    running.signal("-INT");
+    let (code, out, log) = running.end();
+    assert_eq!(code, Some(130), "{log}");
+    let run: BenchmarkResponse = serde_json::from_str(&out).unwrap();
+    assert_eq!(run.status.as_str(), "cancelled");
+    assert!(run.results.len() >= 4);
+    assert_eq!(stored(&home, run.id.as_str()), run);
+}
+
+#[test]
+fn a_run_beside_a_server_disturbs_neither_record() {
+    let home = Home::new();
+    let server = serve(&home);
+    let id = server.half_run();
+    let beside = home.benchmark(&["--repetitions", "1"]);
+    let run = server.ask("GET", &format!("/api/benchmarks/history/{id}"), None);
+    assert_eq!(run["status"], "running");
+    let found = server.ask(
+        "GET",
+        &format!("/api/benchmarks/history/{}", beside.id),
+        None,
+    );
+    assert_eq!(found["status"], "completed");
+    server.signal("-TERM");
+    server.end();
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let home = Home::new();
+    let server = serve(&home);
+    let port = server.url.rsplit(':').next().unwrap();
+    let outcome = home.run(&["serve", "--port", port]);
+    assert_eq!(outcome.code, Some(2));
+    assert!(
+        outcome.err.contains("another program listens there"),
+        "{}",
+        outcome.err
+    );
+    assert_eq!(home.run(&["health", "--config", "none"]).code, Some(2));
+    let healthy = Home::outcome(home.command().env("PORT", port).arg("health"));
+    assert_eq!(healthy.code, Some(0), "{}", healthy.err);
+    server.signal("-TERM");
+    server.end();
+}
+
+#[test]
+fn the_log_never_holds_what_a_model_was_asked_or_wrote() {
+    let home = Home::new();
+    let outcome = home.run(&[
+        "run",
+        "-m",
+        "fault-hostile@reference",
+        "-p",
+        "my secret question",
+        "--log",
+        "info",
+        "--log-format",
+        "json",
+    ]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.err);
+    assert!(
+        !outcome.err.contains("secret") && !outcome.err.contains("alert(1)"),
+        "{}",
+        outcome.err
+    );
+    for line in outcome.err.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert!(event["level"].is_string());
+    }
+    let debug = home.run(&[
+        "run",
+        "-m",
+        "fault-hostile@reference",
+        "-p",
+        "x",
+        "--log",
+        "debug",
+    ]);
+    assert!(
+        debug.err.contains("alert(1)") && !debug.err.contains('\u{1b}'),
+        "{:?}",
+        debug.err
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let home = Home::new();
+    let mut running = spawn(&home, &["openapi"]);
+    drop(running.child.stdout.take());
+    let mut log = String::new();
+    running.log.read_to_string(&mut log).unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(0), "{log}");
+}
+
+#[test]
+fn the_reference_server_runs_alone() {
+    let home = Home::new();
+    let mut server = spawn(&home, &["reference", "--port", "0"]);
+    let line = server.wait_for("http://");
+    server.url = line[line.find("http://").unwrap()..].trim().to_owned();
+    let tags = server.ask("GET", "/api/tags", None);
+    assert_eq!(tags["models"].as_array().unwrap().len(), 4);
+    server.signal("-TERM");
+    assert_eq!(server.end().0, Some(0));
+}
