@@ -161,7 +161,10 @@ impl Model {
 
     /// SHA-256 of its name and script: it changes when the model does, as a digest should.
     pub fn digest(&self) -> String {
-        hex::encode(Sha256::digest(format!("{} {:?}", self.name, self.behaviour)))
+        hex::encode(Sha256::digest(format!(
+            "{} {:?}",
+            self.name, self.behaviour
+        )))
     }
 }
 
