@@ -15,6 +15,12 @@ pub fn document() -> Value {
         .pointer_mut("/components/schemas")
         .and_then(Value::as_object_mut);
     if let Some(schemas) = schemas {
+        for schema in schemas.values_mut().filter_map(Value::as_object_mut) {
+            // The generator calls every choice an object, also one between a number and a text.
+            if schema.contains_key("oneOf") || schema.contains_key("anyOf") {
+                schema.remove("type");
+            }
+        }
         let types = schemas.iter().filter_map(|(name, schema)| {
             Some((
                 format!("#/components/schemas/{name}"),

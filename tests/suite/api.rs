@@ -5,6 +5,7 @@ mod guard;
 mod history;
 mod invalid;
 mod runs;
+mod schema;
 mod specification;
 
 use serde_json::{Value, json};

@@ -4,6 +4,8 @@ use std::path::Path;
 use ollama_benchmarker::api;
 use serde_json::Value;
 
+use super::request;
+use super::schema::violations;
 use crate::support::start;
 
 fn operations(document: &Value) -> Vec<(String, &Value)> {
@@ -78,6 +80,100 @@ fn every_field_is_described() {
                 "{name}.{field} has no description"
             );
         }
+    }
+}
+
+/// The schema of an operation's answer of a kind.
+fn answer_schema<'a>(document: &'a Value, operation: &str, status: &str, kind: &str) -> &'a Value {
+    let found = operations(document)
+        .into_iter()
+        .find(|(_, it)| it["operationId"] == operation);
+    &found.unwrap().1["responses"][status]["content"][kind]["schema"]
+}
+
+#[test]
+fn every_example_keeps_its_schema() {
+    let document = api::document();
+    for (name, operation) in operations(&document) {
+        let responses = operation["responses"].as_object().unwrap();
+        let answers = responses
+            .iter()
+            .filter_map(|(_, answer)| answer["content"].as_object());
+        let bodies = operation["requestBody"]["content"].as_object();
+        for (kind, media) in answers.chain(bodies).flatten() {
+            let found = violations(&document, &media["schema"], &media["example"], "");
+            assert!(found.is_empty(), "{name} {kind}: {found:#?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_keeps_its_schema() {
+    let server = start().await;
+    let document = api::document();
+    let mut body = request(&["thinking@reference", "fault-truncated@reference"]);
+    body["system"] = "Be brief.".into();
+    body["think"] = true.into();
+    body["keep_alive"] = "5m".into();
+    body["tags"] = serde_json::json!(["a"]);
+    body["repetitions"] = 1.into();
+    let started = server.post("/api/benchmarks/start", &body).await;
+    let id = started.body["id"].as_str().unwrap();
+    let events = server.events(id, None).await.all().await;
+    let events: Vec<Value> = events.into_iter().map(|event| event.data).collect();
+    server
+        .post(
+            "/api/prompts",
+            &serde_json::json!({"name": "a", "text": "b"}),
+        )
+        .await;
+    let json = "application/json";
+    let get = async |path: &str| server.get(path).await.body;
+    for (operation, status, kind, answer) in [
+        ("startBenchmark", "202", json, started.body.clone()),
+        ("followBenchmark", "200", "text/event-stream", events.into()),
+        (
+            "getBenchmark",
+            "200",
+            json,
+            get(&format!("/api/benchmarks/history/{id}")).await,
+        ),
+        (
+            "listBenchmarks",
+            "200",
+            json,
+            get("/api/benchmarks/history").await,
+        ),
+        (
+            "compareBenchmarks",
+            "200",
+            json,
+            get(&format!("/api/benchmarks/compare?ids={id}")).await,
+        ),
+        ("listModels", "200", json, get("/api/models").await),
+        (
+            "getModel",
+            "200",
+            json,
+            get("/api/models/steady@reference").await,
+        ),
+        ("getSystem", "200", json, get("/api/system").await),
+        ("listPrompts", "200", json, get("/api/prompts").await),
+        ("getHealth", "200", json, get("/healthz").await),
+        (
+            "getModel",
+            "404",
+            "application/problem+json",
+            get("/api/models/x@reference").await,
+        ),
+    ] {
+        let found = violations(
+            &document,
+            answer_schema(&document, operation, status, kind),
+            &answer,
+            "",
+        );
+        assert!(found.is_empty(), "{operation}: {found:#?}");
     }
 }
 
