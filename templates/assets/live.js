@@ -107,6 +107,7 @@
         this.part(".rate").textContent = `${shown(event.chunks_per_second)} chunks/s`;
       }
       this.draw();
+      this.tick(performance.now());
     }
 
     append(element, text) {

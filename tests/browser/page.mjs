@@ -87,6 +87,15 @@ async function run(page, { prompt, models, byHand = "", options = {} }) {
   return page.url();
 }
 
+/** Ends what a failed step has left going on, so that the next step does not wait behind it. */
+async function stopRuns() {
+  for (const status of ["queued", "running"]) {
+    for (const { id } of await (await fetch(`${BASE}/api/benchmarks/history?status=${status}`)).json()) {
+      await fetch(`${BASE}/api/benchmarks/${id}/cancel`, { method: "POST" });
+    }
+  }
+}
+
 const steps = {
   async "two models side by side"(browser) {
     const page = await open(browser);
@@ -124,7 +133,7 @@ const steps = {
     await page.reload();
     await longer(seen);
     check(!/–/.test(await page.textContent(".live-model .first")), "the time to the first chunk is lost by loading again");
-    check(/writing/.test(await page.textContent(".live-model .state")), "the phase is not told");
+    await page.waitForSelector(".live-model .state:has-text('writing')");
     await accessible(page, "live");
     await page.click("text=Stop");
     await page.waitForSelector("h1.headline");
@@ -265,6 +274,7 @@ try {
     } catch (error) {
       console.log(`wrong ${name}`);
       wrong.push(`${name}: ${error.message}`);
+      await stopRuns();
     }
   }
 } finally {
