@@ -29,8 +29,9 @@ fn main() -> ExitCode {
 }
 
 fn fetch() -> Result<(), Box<dyn Error>> {
-    // A new template is embedded only if the crate is built again.
+    // A new template or migration is embedded only if the crate is built again.
     println!("cargo::rerun-if-changed=templates");
+    println!("cargo::rerun-if-changed=migrations");
     println!("cargo::rerun-if-changed=build.rs");
     let templates = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("templates");
     let out = env::var("OUT_DIR")?;

@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn three_digits_are_shown() {
         for (value, text) in [
-            (0.0, "0.00"),
+            (0.0, "0"),
             (99.97, "100"),
             (9.996, "10.0"),
             (0.052_34, "0.0523"),

