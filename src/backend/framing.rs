@@ -1,6 +1,8 @@
 //! Cutting a byte stream into frames: lines of NDJSON and events of server-sent events.
 //! No I/O: fed bytes, yields whole frames, whatever the cuts between the reads were.
 
+use bytes::BytesMut;
+
 /// How a stream is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -18,7 +20,7 @@ pub struct LineTooLong;
 pub struct Framer {
     framing: Framing,
     max_line: usize,
-    buffer: Vec<u8>,
+    buffer: BytesMut,
     /// Bytes of `buffer` that are known to hold no line end.
     searched: usize,
     /// Data lines of the event that is being read; `None` before the first.
@@ -31,7 +33,7 @@ impl Framer {
         Self {
             framing,
             max_line,
-            buffer: Vec::new(),
+            buffer: BytesMut::new(),
             searched: 0,
             event: None,
         }
@@ -45,7 +47,7 @@ impl Framer {
     /// The next whole frame, if there is one.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, LineTooLong> {
         while let Some(line) = self.line()? {
-            if let Some(frame) = self.accept(line)? {
+            if let Some(frame) = self.accept(&line)? {
                 return Ok(Some(frame));
             }
         }
@@ -55,9 +57,9 @@ impl Framer {
     /// What is left when the stream has ended: a last line without its end is still a line.
     pub fn finish(&mut self) -> Result<Option<Vec<u8>>, LineTooLong> {
         if !self.buffer.is_empty() {
-            let line = std::mem::take(&mut self.buffer);
+            let line = self.buffer.split();
             self.searched = 0;
-            if let Some(frame) = self.accept(trim_cr(line))? {
+            if let Some(frame) = self.accept(without_end(&line))? {
                 return Ok(Some(frame));
             }
         }
@@ -81,20 +83,18 @@ impl Framer {
                 Ok(None)
             };
         };
-        let rest = self.buffer.split_off(position + 1);
-        let mut line = std::mem::replace(&mut self.buffer, rest);
+        let line = self.buffer.split_to(position + 1);
         self.searched = 0;
-        line.pop();
-        if line.len() > self.max_line {
+        if position > self.max_line {
             Err(LineTooLong)
         } else {
-            Ok(Some(trim_cr(line)))
+            Ok(Some(without_end(&line).to_vec()))
         }
     }
 
-    fn accept(&mut self, line: Vec<u8>) -> Result<Option<Vec<u8>>, LineTooLong> {
+    fn accept(&mut self, line: &[u8]) -> Result<Option<Vec<u8>>, LineTooLong> {
         match self.framing {
-            Framing::Lines => Ok(Some(line).filter(|line| !line.trim_ascii().is_empty())),
+            Framing::Lines => Ok((!line.trim_ascii().is_empty()).then(|| line.to_vec())),
             Framing::Events if line.is_empty() => Ok(self.event.take()),
             Framing::Events => {
                 let Some(data) = line.strip_prefix(b"data:") else {
@@ -119,17 +119,16 @@ impl Framer {
 
 /// A line without `data:` in an event stream: a comment or another field is skipped, anything
 /// else is no event stream and is handed on, for the decoder to name.
-fn bare(line: Vec<u8>) -> Option<Vec<u8>> {
+fn bare(line: &[u8]) -> Option<Vec<u8>> {
     let known = [&b":"[..], b"event:", b"id:", b"retry:"];
     let field = known.iter().any(|prefix| line.starts_with(prefix)) || line == b"data";
-    (!field).then_some(line)
+    (!field).then(|| line.to_vec())
 }
 
-fn trim_cr(mut line: Vec<u8>) -> Vec<u8> {
-    if line.last() == Some(&b'\r') {
-        line.pop();
-    }
-    line
+/// A line without its LF or CR LF.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 #[cfg(test)]

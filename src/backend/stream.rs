@@ -199,7 +199,8 @@ impl<'a> Reader<'a> {
     ) -> Result<bool, ErrorInfo> {
         while let Some(frame) = self.framer.next().map_err(|error| self.too_long(&error))? {
             if self.frame(&frame, at, watch)? {
-                if self.framer.has_rest() {
+                let has_more = !matches!(self.framer.next(), Ok(None)) || self.framer.has_rest();
+                if has_more {
                     self.timeline
                         .notes
                         .push("the server sent more after it was done".into());
