@@ -34,12 +34,21 @@ impl Http {
         advice: &'static str,
     ) -> Result<Self, BackendError> {
         let base = base.trim_end_matches('/').to_owned();
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(3))
-            .timeout(TIMEOUT)
-            .build();
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .connect_timeout(Duration::from_secs(3))
+                .timeout(TIMEOUT)
+        };
+        // Reading the machine's certificates takes milliseconds and fails where there are none, so
+        // it is done only for those who need them. Without any, `https` says so when it is used.
+        let trusting_nobody = || builder().tls_certs_only([]).build();
+        let client = if base.starts_with("https:") {
+            builder().build().or_else(|_| trusting_nobody())
+        } else {
+            trusting_nobody()
+        };
         let client = client.map_err(|error| BackendError::Unreachable {
             backend: backend.to_owned(),
             url: base.clone(),

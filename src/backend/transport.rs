@@ -6,8 +6,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,10 @@ use super::stream::Call;
 /// Pieces of one answer that may wait for their reader. A reader is only slower than a model
 /// when the whole machine is starved; the room is wide so that even then no read is put off.
 const ARRIVALS: usize = 16_384;
+
+/// What TLS trusts: the certificates of the machine, read once.
+static TLS: LazyLock<Result<Arc<rustls::ClientConfig>, rustls::Error>> =
+    LazyLock::new(|| rustls::ClientConfig::with_platform_verifier().map(Arc::new));
 
 /// When to give up.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +145,10 @@ impl Transport {
         cancel: CancellationToken,
     ) -> mpsc::Receiver<Arrival> {
         let (arrivals, receiver) = mpsc::channel(ARRIVALS);
+        if is_secure(&call.url) {
+            // Reading them on the thread would hold up the stamps of others.
+            LazyLock::force(&TLS);
+        }
         // The thread outlives every sender; were it gone, the receiver would end at once and
         // the reader report a broken connection.
         let _ = self.jobs.send(Job {
@@ -303,13 +311,17 @@ fn classify(error: &hyper::Error) -> TransportError {
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
 
+fn is_secure(url: &Uri) -> bool {
+    url.scheme_str() == Some("https")
+}
+
 async fn connect(url: &Uri) -> io::Result<(Box<dyn Socket>, Arc<Stamps>)> {
     let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidInput, reason.to_owned());
     let host = url
         .host()
         .ok_or_else(|| invalid("the address names no host"))?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let secure = url.scheme_str() == Some("https");
+    let secure = is_secure(url);
     let port = url.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let tcp = TcpStream::connect((host, port)).await?;
     tcp.set_nodelay(true)?;
@@ -321,10 +333,10 @@ async fn connect(url: &Uri) -> io::Result<(Box<dyn Socket>, Arc<Stamps>)> {
     if !secure {
         return Ok((Box::new(stamped), stamps));
     }
-    let config = rustls::ClientConfig::with_platform_verifier().map_err(io::Error::other)?;
+    let config = TLS.clone().map_err(io::Error::other)?;
     let name = rustls::pki_types::ServerName::try_from(host.to_owned())
         .map_err(|_| invalid("the host name cannot be used with TLS"))?;
-    let tls = tokio_rustls::TlsConnector::from(Arc::new(config))
+    let tls = tokio_rustls::TlsConnector::from(config)
         .connect(name, stamped)
         .await?;
     Ok((Box::new(tls), stamps))
