@@ -2,6 +2,7 @@
 
 mod execution;
 mod models;
+mod system;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -12,23 +13,23 @@ use std::time::Duration;
 
 use chrono::Utc;
 use futures_util::Stream;
-use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use self::execution::{Execution, conclude};
+use self::system::States;
 use crate::backend::stream::Bounds;
 use crate::backend::transport::{Deadlines, Transport};
-use crate::backend::{self, Backend, BackendError};
+use crate::backend::{self, BackendError};
 use crate::config::Config;
 use crate::machine::{self, Watch};
 use crate::measure;
 use crate::record::{
-    BackendState, BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError,
-    HistoryPage, HistoryQuery, ModelName, ModelSummary, NewPrompt, RunEvent, RunId, SavedPrompt,
-    Status, SystemNow, Validity,
+    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryPage,
+    HistoryQuery, ModelName, ModelSummary, NewPrompt, RunEvent, RunId, SavedPrompt, Status,
+    Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -132,8 +133,6 @@ impl From<QueueFull> for AppError {
     }
 }
 
-/// How long a backend may take to say that it is there, when a page asks.
-const STATE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the record of a run in another process is read.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How long runs may take to store what they measured when the program ends.
@@ -156,6 +155,7 @@ struct Inner {
     runs: TaskTracker,
     stopping: CancellationToken,
     watch: Mutex<Watch>,
+    states: States,
     /// Runs as long as the program does.
     _reference: reference::Server,
 }
@@ -196,6 +196,7 @@ impl App {
             runs: TaskTracker::new(),
             stopping: CancellationToken::new(),
             watch: Mutex::default(),
+            states: States::default(),
             _reference: reference,
         };
         Ok(Self {
@@ -413,33 +414,6 @@ impl App {
         }
     }
 
-    /// This machine and the backends, now.
-    pub async fn system(&self) -> SystemNow {
-        let states = join_all(
-            self.inner
-                .engine
-                .backends
-                .values()
-                .map(|it| state(it.as_ref())),
-        );
-        let backends = states.await;
-        let sample = self
-            .inner
-            .watch
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .look();
-        let load = self.inner.queue.load();
-        SystemNow {
-            system_info: machine::system_info(),
-            sample,
-            backends,
-            database: self.inner.store.kind().to_owned(),
-            running: u32::try_from(load.running).unwrap_or(u32::MAX),
-            queued: u32::try_from(load.waiting).unwrap_or(u32::MAX),
-        }
-    }
-
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), AppError> {
         Ok(self.inner.store.ready().await?)
@@ -484,23 +458,6 @@ fn bounds(config: &Config) -> Bounds {
         },
         max_line_bytes: config.limits.max_line_bytes,
         max_response_bytes: config.limits.max_response_bytes,
-    }
-}
-
-async fn state(backend: &dyn Backend) -> BackendState {
-    let answer = tokio::time::timeout(STATE_TIMEOUT, backend.version()).await;
-    let (version, error) = match answer {
-        Ok(Ok(version)) => (version, None),
-        Ok(Err(error)) => (None, Some(error.to_string())),
-        Err(_) => (None, Some(format!("no answer within {STATE_TIMEOUT:?}"))),
-    };
-    BackendState {
-        name: backend.name().to_owned(),
-        kind: backend.kind().to_owned(),
-        url: backend.url(),
-        reachable: error.is_none(),
-        version,
-        error,
     }
 }
 

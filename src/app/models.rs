@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -12,13 +13,24 @@ use crate::record::{
     ModelSummary,
 };
 
+/// A list of models is short, and people wait for it.
+const LIST_TIMEOUT: Duration = Duration::from_secs(3);
+
 impl App {
-    /// Models of all backends.
+    /// Models of all backends. One that does not answer soon holds up none of the others.
     pub async fn models(&self) -> Vec<BackendModels> {
         join_all(self.inner.engine.backends.values().map(|backend| async {
+            let models = tokio::time::timeout(LIST_TIMEOUT, backend.models()).await;
             BackendModels {
                 backend: backend.name().to_owned(),
-                models: backend.models().await,
+                models: models.unwrap_or_else(|_| {
+                    Err(BackendError::Unreachable {
+                        backend: backend.name().to_owned(),
+                        url: backend.url(),
+                        reason: format!("no answer within {LIST_TIMEOUT:?}"),
+                        advice: "it may be busy; try again later".into(),
+                    })
+                }),
             }
         }))
         .await

@@ -187,30 +187,34 @@ fn settings(run: &BenchmarkResponse) -> Vec<Fact> {
         .collect()
 }
 
+/// Output tokens of the request in the middle.
+pub(super) fn output_tokens(results: &[&BenchmarkResult]) -> Option<f64> {
+    let tokens: Vec<f64> = results
+        .iter()
+        .filter_map(|result| result.throughput.output_tokens)
+        .map(|tokens| tokens as f64)
+        .collect();
+    median(&sorted(&tokens))
+}
+
+/// Whether answers of these lengths are about the same amount of work.
+pub(super) fn are_alike(tokens: &[f64]) -> bool {
+    let least = tokens.iter().copied().reduce(f64::min);
+    let most = tokens.iter().copied().reduce(f64::max);
+    least
+        .zip(most)
+        .is_none_or(|(least, most)| most <= least * ALIKE_LENGTHS)
+}
+
 /// Answers of different lengths are different amounts of work.
 fn lengths(all: &[Participant], labels: &[String]) -> Option<String> {
     let known: Vec<(f64, &String)> = all
         .iter()
         .zip(labels)
-        .filter_map(|(it, label)| {
-            let tokens: Vec<f64> = it
-                .successes()
-                .iter()
-                .filter_map(|r| r.throughput.output_tokens)
-                .map(|tokens| tokens as f64)
-                .collect();
-            Some((median(&sorted(&tokens))?, label))
-        })
+        .filter_map(|(it, label)| Some((output_tokens(&it.successes())?, label)))
         .collect();
-    let least = known
-        .iter()
-        .map(|(tokens, _)| *tokens)
-        .min_by(f64::total_cmp)?;
-    let most = known
-        .iter()
-        .map(|(tokens, _)| *tokens)
-        .max_by(f64::total_cmp)?;
-    if most <= least * ALIKE_LENGTHS {
+    let tokens: Vec<f64> = known.iter().map(|(tokens, _)| *tokens).collect();
+    if are_alike(&tokens) {
         return None;
     }
     let words: Vec<String> = known

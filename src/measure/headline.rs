@@ -4,10 +4,11 @@
 use std::cmp::Ordering;
 
 use super::comparison::{Assessment, assess};
+use super::difference::{are_alike, output_tokens};
 use super::participant::{Participant, labels, participants};
 use super::selection::Metric;
 use super::statistics::distribution;
-use super::wording::{count, excerpt, list, rate, speed_change, time};
+use super::wording::{count, excerpt, rate, short_list, speed_change, time};
 use crate::record::{BenchmarkResponse, BenchmarkResult, Distribution, Status};
 
 /// Of an error message this much is repeated, characters.
@@ -51,7 +52,7 @@ pub fn headline(run: &BenchmarkResponse) -> String {
         several => ranking(several),
     }];
     if !silent.is_empty() {
-        sentences.push(format!("{} never succeeded.", list(&silent)));
+        sentences.push(format!("{} never succeeded.", short_list(&silent)));
     }
     sentences.extend(remarks(run, &all));
     sentences.join(" ")
@@ -127,6 +128,15 @@ fn alone(contender: &Contender) -> String {
     format!("{}: {}; {basis}.", contender.label, figures.join(", "))
 }
 
+/// Whole times tell which of two is faster only where both wrote about as much.
+fn are_equal_work(contenders: &[Contender]) -> bool {
+    let tokens: Vec<f64> = contenders
+        .iter()
+        .filter_map(|it| output_tokens(&it.successes))
+        .collect();
+    are_alike(&tokens)
+}
+
 /// The fastest by decode rate; by total time where a model has no rate.
 fn ranking(contenders: &[Contender]) -> String {
     let has = |metric: Metric| {
@@ -136,13 +146,20 @@ fn ranking(contenders: &[Contender]) -> String {
     };
     let metric = if has(Metric::OutputTokensPerSecond) {
         Metric::OutputTokensPerSecond
-    } else if has(Metric::TotalTime) {
+    } else if has(Metric::TotalTime) && are_equal_work(contenders) {
         Metric::TotalTime
     } else {
         let labels: Vec<&str> = contenders.iter().map(|it| it.label.as_str()).collect();
+        if has(Metric::TotalTime) {
+            return format!(
+                "{} answered at different lengths, and the rate is not known of all: whole times \
+                 cannot rank them.",
+                short_list(&labels)
+            );
+        }
         return format!(
             "{} answered, but not enough is known of their times to rank them.",
-            list(&labels)
+            short_list(&labels)
         );
     };
     let mut ranked: Vec<(&Contender, Distribution)> = contenders
@@ -190,7 +207,7 @@ fn verdict(winner: &str, metric: Metric, figure: &str, others: &[(&str, Assessme
         let names: Vec<&str> = unsure.iter().map(|(label, _)| *label).collect();
         return format!(
             "{winner} came first by {what}, {figure}, but cannot be told apart from {}: {}.",
-            list(&names),
+            short_list(&names),
             assessment.doubt()
         );
     }
@@ -273,6 +290,45 @@ mod tests {
             &run,
             "b was fastest by total time: 5.500 s, 91 % faster than a.",
         );
+    }
+
+    #[test]
+    fn unequal_answers_are_not_ranked_by_whole_times() {
+        let mut run = race(&[10.0; 5], &[20.0; 5]);
+        for result in &mut run.results[..5] {
+            result.throughput.output_tokens_per_second = None;
+            result.throughput.output_tokens = Some(1);
+        }
+        check(
+            &run,
+            "a and b answered at different lengths, and the rate is not known of all: whole times cannot rank them.",
+        );
+    }
+
+    #[test]
+    fn of_many_only_a_few_are_named() {
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let results = names.iter().flat_map(|name| at_rates(name, &[10.0]));
+        let run = run(&names, results.collect());
+        let sentence = headline(&run);
+        assert!(
+            sentence.contains("apart from b, c, d and 2 others:"),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn a_request_that_was_stopped_has_not_failed() {
+        let mut stopped = failed("a");
+        if let Some(error) = &mut stopped.error {
+            error.code = crate::record::ErrorCode::Cancelled;
+        }
+        let mut results = at_rates("a", &[10.0]);
+        results.push(stopped);
+        let mut run = run(&["a"], results);
+        run.status = Status::Cancelled;
+        let sentence = headline(&run);
+        assert!(!sentence.contains("failed"), "{sentence}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub use difference::compare_runs;
 pub use headline::headline;
 pub use impact::impact;
 pub use metrics::{Measured, measure};
+pub use statistics::FEWEST_FOR_INTERVAL;
 pub use statistics::distribution;
 pub use summary::summarize;
 pub use validity::validity;

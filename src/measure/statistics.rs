@@ -13,7 +13,7 @@ const FEWEST_FOR_P99: usize = 662;
 
 /// Fewest values for an interval of the median: of four or fewer, all lie on one side of the true
 /// median more often than once in ten sets, so no resampling of them can reach 95 %.
-pub(super) const FEWEST_FOR_INTERVAL: usize = 5;
+pub const FEWEST_FOR_INTERVAL: usize = 5;
 
 /// Resamples of a bootstrap: each end of a 95 % interval then rests on fifty of them.
 const RESAMPLES: usize = 2000;

@@ -13,6 +13,9 @@ const TABLE_DIGITS: usize = 3;
 /// Decimals of such a figure at most.
 const MOST_DECIMALS: i32 = 6;
 
+/// Names in a sentence at most; who wants all of them reads the table.
+const MOST_NAMES: usize = 3;
+
 /// A figure of a table with three significant digits, whole numbers as they are, in plain notation;
 /// `None` where it is no number.
 pub fn significant(value: f64) -> Option<String> {
@@ -151,6 +154,20 @@ pub(super) fn list<S: AsRef<str>>(words: &[S]) -> String {
             format!("{} and {}", most.join(", "), last.as_ref())
         }
     }
+}
+
+/// The same of many: the first few by name.
+pub(super) fn short_list<S: AsRef<str>>(words: &[S]) -> String {
+    if words.len() <= MOST_NAMES + 1 {
+        return list(words);
+    }
+    let mut named: Vec<String> = words
+        .iter()
+        .take(MOST_NAMES)
+        .map(|word| word.as_ref().to_owned())
+        .collect();
+    named.push(format!("{} others", words.len() - MOST_NAMES));
+    list(&named)
 }
 
 /// `1 request`, `2 requests`.

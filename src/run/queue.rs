@@ -79,6 +79,13 @@ impl Queue {
         }
     }
 
+    /// Backends of the runs that go on.
+    pub fn backends_in_use(&self) -> BTreeSet<String> {
+        let entries = self.lock();
+        let running = entries.iter().filter(|entry| entry.running);
+        running.flat_map(|entry| entry.backends.clone()).collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,6 +158,7 @@ mod tests {
             "it must not overtake the one that needs both"
         );
         assert_eq!(fourth.position(), None);
+        assert_eq!(queue.backends_in_use(), set(&["a", "c"]));
         assert_eq!(
             queue.load(),
             Load {

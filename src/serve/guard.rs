@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use crate::api::{Problem, access};
 use crate::config::Config;
+use crate::web;
 
 /// Scripts and styles are files of ours; nothing is loaded from elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -87,26 +88,23 @@ fn log(method: &Method, status: StatusCode, begun: Instant) {
 /// The answer to who may not ask; `None` to who may.
 fn refusal(config: &Config, request: &Request) -> Option<Response> {
     let path = request.uri().path();
+    let refused = |status, detail: String| Some(refused(request, status, detail));
     let Some(host) = host(request) else {
-        return Some(refused(400, "the request names no host"));
+        return refused(400, "the request names no host".to_owned());
     };
     if !is_own_host(config, &host) {
         let detail =
             format!("`{host}` is not a name of this server; add it to `allowed_hosts` if it is");
-        return Some(refused(403, detail));
+        return refused(403, detail);
     }
     if !request.method().is_safe() && is_foreign(request.headers(), &host) {
-        return Some(refused(403, "the request comes from another web site"));
+        return refused(403, "the request comes from another web site".to_owned());
     }
     let open = matches!(path, "/healthz" | "/readyz" | "/login") || path.starts_with("/assets/");
     if open || access::is_allowed(config, request) {
         return None;
     }
-    let accept = request
-        .headers()
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok());
-    if request.method() == Method::GET && accept.is_some_and(|it| it.contains("text/html")) {
+    if request.method() == Method::GET && web::is_of_person(request) {
         let back = request.uri().path_and_query().map_or("/", |it| it.as_str());
         let login = format!(
             "/login?next={}",
@@ -115,14 +113,20 @@ fn refusal(config: &Config, request: &Request) -> Option<Response> {
         let redirect = Response::builder().status(StatusCode::SEE_OTHER);
         return Some(redirect.header(header::LOCATION, login).finish());
     }
-    Some(refused(
-        401,
-        "send the API token as `Authorization: Bearer …`",
-    ))
+    let detail = if web::is_of_person(request) {
+        "The session has ended: log in in another tab, then go back and try again."
+    } else {
+        "send the API token as `Authorization: Bearer …`"
+    };
+    refused(401, detail.to_owned())
 }
 
-fn refused(status: u16, detail: impl Into<String>) -> Response {
-    poem::Error::from(Problem::new(status, detail)).into_response()
+/// A page for people, a problem for programs.
+fn refused(request: &Request, status: u16, detail: String) -> Response {
+    let problem = Problem::new(status, detail);
+    let page = web::is_of_person(request).then(|| web::page_of(&problem).ok());
+    page.flatten()
+        .unwrap_or_else(|| poem::Error::from(problem).into_response())
 }
 
 /// Host and port that the request is addressed to.

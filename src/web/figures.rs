@@ -25,7 +25,28 @@ pub fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("grouped", grouped);
     environment.add_filter("utc", |stamp: Option<String>| utc(stamp.as_deref()));
     environment.add_filter("excerpt", excerpt);
+    environment.add_filter("metric", metric);
     environment.add_filter("words", |name: &str| name.replace('_', " "));
+}
+
+/// What people call a figure, by the name of its field.
+pub fn metric(name: &str) -> String {
+    let title = match name {
+        "time_to_first_chunk" => "First chunk",
+        "time_to_first_output" => "First answer text",
+        "time_to_second_chunk" => "Second chunk",
+        "time_per_output_token" => "Time per token",
+        "inter_chunk_latency" => "Gap between chunks",
+        "request_latency" => "Last chunk",
+        "total_time" => "Total time",
+        "load_time" => "Model load",
+        "output_tokens_per_second" => "Decode rate",
+        "server_output_tokens_per_second" => "Decode rate, server",
+        "prompt_tokens_per_second" => "Prompt rate, server",
+        "bytes_per_second" => "Bytes of text a second",
+        other => return other.replace('_', " "),
+    };
+    title.to_owned()
 }
 
 /// A number with three significant digits.
@@ -46,7 +67,7 @@ fn with_unit(value: Option<f64>, unit: &str) -> String {
 }
 
 /// The unit that suits a time, and by what to multiply seconds for it.
-pub fn time_unit(seconds: f64) -> (f64, &'static str) {
+fn time_unit(seconds: f64) -> (f64, &'static str) {
     match seconds.abs() {
         size if size >= 0.9995 || size <= 0.0 => (1.0, "s"),
         size if size >= 0.000_999_5 => (1e3, "ms"),
@@ -85,6 +106,8 @@ pub fn percent(value: Option<f64>) -> String {
 /// A size in decimal units, as model servers state it.
 fn size(bytes: Option<f64>) -> String {
     match bytes {
+        Some(bytes) if bytes < 999.5 => with_unit(Some(bytes), "B"),
+        Some(bytes) if bytes < 999.5e3 => with_unit(Some(bytes / 1e3), "kB"),
         Some(bytes) if bytes < 999.5e6 => with_unit(Some(bytes / 1e6), "MB"),
         bytes => with_unit(bytes.map(|bytes| bytes / 1e9), "GB"),
     }

@@ -22,6 +22,7 @@ mod system;
 use poem::endpoint::EndpointExt;
 use poem::{Route, get, post};
 
+pub use self::page::{is_of_person, page_of};
 use crate::app::App;
 
 /// Every page and fragment, and the files that they load.

@@ -95,16 +95,20 @@ pub fn is_partial(request: &Request) -> bool {
     request.headers().contains_key("HX-Request")
 }
 
+/// Whether a browser shows the answer to a person; programs seldom say that they read HTML.
+pub fn is_of_person(request: &Request) -> bool {
+    let accept = request.headers().get(header::ACCEPT);
+    accept
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kinds| kinds.contains("text/html"))
+}
+
 /// Shows people what went wrong. Programs get the problem as it is.
 pub async fn with_error_pages<E: Endpoint>(
     endpoint: std::sync::Arc<E>,
     request: Request,
 ) -> poem::Result<Response> {
-    let accept = request.headers().get(header::ACCEPT);
-    let reads_html = accept
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kinds| kinds.contains("text/html"));
-    if !reads_html && !is_partial(&request) {
+    if !is_of_person(&request) && !is_partial(&request) {
         return endpoint
             .call(request)
             .await
@@ -124,6 +128,11 @@ fn error_page(error: poem::Error) -> poem::Result<Response> {
     } else {
         error.downcast::<Problem>()?
     };
+    Ok(page_of(&problem)?)
+}
+
+/// A problem as a page.
+pub fn page_of(problem: &Problem) -> Result<Response, Problem> {
     let mut response = render(problem.status, "error.html", json!({ "problem": problem }))?;
     if let Some(seconds) = problem.retry_after {
         response

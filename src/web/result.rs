@@ -1,31 +1,39 @@
 //! What the page of a finished run shows beside the record itself: the table with the best of each
 //! column marked, the drawings, the answers side by side, the failures.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::charts::{self, Series};
 use super::figures;
-use crate::measure;
+use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics, Status,
 };
 
 /// Of one answer so much is shown, bytes; the rest is in the record.
 const MOST_TEXT: usize = 20_000;
+/// Of all answers together so much is shown, bytes: a page that loads at once.
+const MOST_TEXT_IN_ALL: usize = 2_000_000;
 /// So many answers of a model are shown.
 const MOST_ANSWERS: usize = 10;
 /// Medians that differ by less than this share would show the same three digits.
 const LEVEL: f64 = 0.005;
 /// So many failures are shown.
 const MOST_FAILURES: usize = 50;
+/// So many notes are shown.
+const MOST_NOTES: usize = 50;
 
 /// What a column of the table shows.
 struct Metric {
-    title: &'static str,
+    name: &'static str,
     hint: &'static str,
     of: fn(&ModelSummaryStatistics) -> &Distribution,
     unit: Unit,
+    /// Whether models can be ranked by it: by whole times only answers of equal length could.
+    ranks: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,52 +46,60 @@ enum Unit {
 
 const METRICS: [Metric; 8] = [
     Metric {
-        title: "First chunk",
+        name: "time_to_first_chunk",
         hint: "From sending to the first chunk of text or thinking (TTFT). Less is better.",
         of: |it| &it.time_to_first_chunk,
         unit: Unit::Time,
+        ranks: true,
     },
     Metric {
-        title: "First answer text",
+        name: "time_to_first_output",
         hint: "From sending to the first chunk of the answer itself, thinking left out. Less is better.",
         of: |it| &it.time_to_first_output,
         unit: Unit::Time,
+        ranks: true,
     },
     Metric {
-        title: "Decode rate",
+        name: "output_tokens_per_second",
         hint: "Output tokens a second after the first, by our clock. More is better.",
         of: |it| &it.output_tokens_per_second,
         unit: Unit::TokensPerSecond,
+        ranks: true,
     },
     Metric {
-        title: "Decode rate, server",
+        name: "server_output_tokens_per_second",
         hint: "Output tokens a second, by the model server's own clock. More is better.",
         of: |it| &it.server_output_tokens_per_second,
         unit: Unit::TokensPerSecond,
+        ranks: true,
     },
     Metric {
-        title: "Prompt rate, server",
+        name: "prompt_tokens_per_second",
         hint: "Uncached prompt tokens read a second, by the model server's own clock. More is better.",
         of: |it| &it.prompt_tokens_per_second,
         unit: Unit::TokensPerSecond,
+        ranks: true,
     },
     Metric {
-        title: "Gap between chunks",
+        name: "inter_chunk_latency",
         hint: "Every gap between two chunks, of all requests together. Less is better.",
         of: |it| &it.inter_chunk_latency,
         unit: Unit::Time,
+        ranks: true,
     },
     Metric {
-        title: "Total time",
+        name: "total_time",
         hint: "From sending to the last byte. Answers of unequal length are unequal work.",
         of: |it| &it.total_time,
         unit: Unit::Time,
+        ranks: false,
     },
     Metric {
-        title: "Model load",
+        name: "load_time",
         hint: "Loading the model, as the model server tells. Less is better.",
         of: |it| &it.load_time,
         unit: Unit::Time,
+        ranks: true,
     },
 ];
 
@@ -95,7 +111,7 @@ struct Table {
 
 #[derive(Debug, PartialEq, Serialize)]
 struct Column {
-    title: &'static str,
+    title: String,
     hint: &'static str,
 }
 
@@ -123,8 +139,10 @@ struct Cell {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Standing {
-    /// Better than some other.
+    /// Surely better than every other: the intervals do not touch.
     Best,
+    /// The best median, but perhaps by chance.
+    First,
     /// All are the same to three digits.
     Level,
     /// How many times the best.
@@ -189,7 +207,11 @@ pub fn labels(run: &BenchmarkResponse) -> Vec<String> {
 
 /// The beginning of a text, and whether that is not all of it.
 pub fn shortened(text: &str) -> (String, bool) {
-    let end = text.floor_char_boundary(MOST_TEXT);
+    cut(text, MOST_TEXT)
+}
+
+fn cut(text: &str, most: usize) -> (String, bool) {
+    let end = text.floor_char_boundary(most);
     (
         text.get(..end).unwrap_or_default().to_owned(),
         end < text.len(),
@@ -218,7 +240,12 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
         "histogram": charts::histogram(&series),
     });
     let has_prompts = run.request.all_prompts().len() > 1;
-    let answers: Vec<Answers> = series.iter().map(|it| answers(it, has_prompts)).collect();
+    // Thinking counts too.
+    let most_text = (MOST_TEXT_IN_ALL / (series.len().max(1) * MOST_ANSWERS * 2)).min(MOST_TEXT);
+    let answers: Vec<Answers> = series
+        .iter()
+        .map(|it| answers(it, has_prompts, most_text))
+        .collect();
     let failures: Vec<Failure> = series
         .iter()
         .flat_map(failures)
@@ -226,17 +253,22 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
         .collect();
     let placements: Vec<_> = series
         .iter()
-        .filter_map(|it| {
+        .zip(&run.environment.models)
+        // Of a scripted model they are made up.
+        .filter(|(_, model)| !model.synthetic)
+        .filter_map(|(it, _)| {
             Some((
                 &it.label,
                 it.results.iter().rev().find_map(|r| r.placement.as_ref())?,
             ))
         })
         .collect();
+    // From the first request on: a run may have waited in the queue before.
+    let begun = run.results.iter().map(|it| it.timestamp).min();
     let mut values = json!({
         "headline": measure::headline(&run),
         "title": title(&run),
-        "seconds": run.finished_at.map(|end| (end - run.timestamp).as_seconds_f64()),
+        "seconds": run.finished_at.zip(begun).map(|(end, begun)| (end - begun).as_seconds_f64()),
         "table": table(&run, &labels),
         "is_well": run.status == Status::Completed,
         "can_edit": !has_prompts,
@@ -264,7 +296,7 @@ fn table(run: &BenchmarkResponse, labels: &[String]) -> Table {
                 .iter()
                 .any(|one| (metric.of)(one).median.is_some())
         })
-        .filter(|metric| metric.title != "First answer text" || has_thinking(&run.summary))
+        .filter(|metric| metric.name != "time_to_first_output" || has_thinking(&run.summary))
         .collect();
     let rows = run
         .environment
@@ -294,7 +326,7 @@ fn table(run: &BenchmarkResponse, labels: &[String]) -> Table {
         columns: shown
             .iter()
             .map(|it| Column {
-                title: it.title,
+                title: figures::metric(it.name),
                 hint: it.hint,
             })
             .collect(),
@@ -315,16 +347,24 @@ fn cell(metric: &Metric, one: &ModelSummaryStatistics, all: &[ModelSummaryStatis
         Unit::Time => f64::min,
         Unit::TokensPerSecond => f64::max,
     });
+    // What came in one read has gaps of zero: that is no speed, and nothing can be measured by it.
+    let best = best.filter(|best| *best > 0.0);
     let is_level = |median: f64| best.is_some_and(|best| (median - best).abs() <= best * LEVEL);
-    let ratio = of
-        .median
-        .zip(best.filter(|best| *best > 0.0))
-        .map(|(median, best)| figures::ratio(Some(median / best)));
-    let standing = match of.median {
-        Some(_) if medians.len() < 2 => None,
+    let standing = match of.median.zip(best) {
+        Some(_) if medians.len() < 2 || !metric.ranks => None,
         Some(_) if medians.iter().all(|median| is_level(*median)) => Some(Standing::Level),
-        Some(median) if is_level(median) => Some(Standing::Best),
-        Some(_) => ratio.map(Standing::Behind),
+        Some((median, _)) if is_level(median) => {
+            let others = all.iter().filter(|other| !std::ptr::eq(*other, one));
+            let is_sure = others
+                .filter(|other| (metric.of)(other).median.is_some())
+                .all(|other| is_apart(metric, one, other));
+            Some(if is_sure {
+                Standing::Best
+            } else {
+                Standing::First
+            })
+        }
+        Some((median, best)) => Some(Standing::Behind(figures::ratio(Some(median / best)))),
         None => None,
     };
     Cell {
@@ -338,22 +378,31 @@ fn cell(metric: &Metric, one: &ModelSummaryStatistics, all: &[ModelSummaryStatis
     }
 }
 
-/// The interval in the median's own unit.
-fn interval(unit: Unit, of: &Distribution) -> Option<String> {
-    let (median, low, high) = (of.median?, of.median_low?, of.median_high?);
-    let scale = if unit == Unit::Time {
-        figures::time_unit(median).0
-    } else {
-        1.0
+/// Whether the intervals of two models' medians do not touch. Both need requests enough for one:
+/// the gaps of few requests are many, but they depend on each other.
+fn is_apart(metric: &Metric, one: &ModelSummaryStatistics, other: &ModelSummaryStatistics) -> bool {
+    let enough = |it: &ModelSummaryStatistics| it.succeeded >= FEWEST_FOR_INTERVAL as u64;
+    let ends = |it: &ModelSummaryStatistics| {
+        let of = (metric.of)(it);
+        of.median_low.zip(of.median_high)
     };
-    let (low, high) = (
-        figures::significant(low * scale),
-        figures::significant(high * scale),
-    );
-    (low != high).then(|| format!("{low} to {high}"))
+    let apart = ends(one)
+        .zip(ends(other))
+        .is_some_and(|(one, other)| one.1 < other.0 || other.1 < one.0);
+    enough(one) && enough(other) && apart
 }
 
-fn answers(series: &Series, has_prompts: bool) -> Answers {
+/// The median's interval.
+fn interval(unit: Unit, of: &Distribution) -> Option<String> {
+    let ends = of.median_low.zip(of.median_high)?;
+    let written = |end: f64| match unit {
+        Unit::Time => figures::seconds(Some(end)),
+        Unit::TokensPerSecond => figures::significant(end),
+    };
+    Some(format!("{} to {}", written(ends.0), written(ends.1)))
+}
+
+fn answers(series: &Series, has_prompts: bool, most_text: usize) -> Answers {
     let measured: Vec<&BenchmarkResult> = series
         .results
         .iter()
@@ -367,9 +416,11 @@ fn answers(series: &Series, has_prompts: bool) -> Answers {
         .map(|(index, result)| {
             let earlier = measured.iter().take(index);
             let same = earlier.clone().find(|it| {
-                it.response_sha256 == result.response_sha256 && it.thinking == result.thinking
+                !result.response.is_empty()
+                    && it.response_sha256 == result.response_sha256
+                    && it.thinking == result.thinking
             });
-            let (text, is_cut) = shortened(&result.response);
+            let (text, is_cut) = cut(&result.response, most_text);
             let about = if has_prompts {
                 figures::excerpt(&result.prompt, 60)
             } else {
@@ -380,7 +431,10 @@ fn answers(series: &Series, has_prompts: bool) -> Answers {
                 title: format!("Repetition {}{gap}{about}", result.repetition),
                 text,
                 is_cut,
-                thinking: result.thinking.as_deref().map(|text| shortened(text).0),
+                thinking: result
+                    .thinking
+                    .as_deref()
+                    .map(|text| cut(text, most_text).0),
                 same_as: same.filter(|_| !has_prompts).map(|it| it.repetition),
                 done_reason: result.done_reason.clone(),
                 chunks: result.throughput.total_chunks,
@@ -409,16 +463,15 @@ fn failures(series: &Series) -> Vec<Failure> {
 
 /// What was noticed about a model's requests, each once.
 fn notes(series: &[Series]) -> Vec<(String, String)> {
-    let mut notes: Vec<(String, String)> = Vec::new();
-    for one in series {
-        for note in one.results.iter().flat_map(|result| &result.notes) {
-            let told = (one.label.clone(), note.clone());
-            if !notes.contains(&told) {
-                notes.push(told);
-            }
-        }
-    }
-    notes
+    let mut told: HashSet<(&str, &str)> = HashSet::new();
+    let all = series.iter().flat_map(|one| {
+        let notes = one.results.iter().flat_map(|result| &result.notes);
+        notes.map(|note| (one.label.as_str(), note.as_str()))
+    });
+    all.filter(|note| told.insert(*note))
+        .take(MOST_NOTES)
+        .map(|(label, note)| (label.to_owned(), note.to_owned()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -434,6 +487,7 @@ mod tests {
             ..Distribution::default()
         };
         ModelSummaryStatistics {
+            succeeded: 5,
             time_to_first_chunk: of.clone(),
             output_tokens_per_second: of,
             ..ModelSummaryStatistics::default()
@@ -444,12 +498,16 @@ mod tests {
     fn the_best_is_marked_and_the_others_measured_by_it() {
         let all = [
             model(Some(0.1), Some(0.09), Some(0.12)),
-            model(Some(0.25), None, None),
+            model(Some(0.25), Some(0.2), Some(0.3)),
             model(None, None, None),
         ];
         let times: Vec<Cell> = all.iter().map(|one| cell(&METRICS[0], one, &all)).collect();
         assert_eq!(times[0].standing, Some(Standing::Best));
-        assert_eq!(times[0].interval.as_deref(), Some("90.0 to 120"));
+        let interval = times[0]
+            .interval
+            .as_deref()
+            .map(|it| it.replace('\u{a0}', " "));
+        assert_eq!(interval.as_deref(), Some("90.0 ms to 120 ms"));
         assert_eq!(times[1].standing, Some(Standing::Behind("2.50×".into())));
         assert_eq!((times[2].median.as_str(), &times[2].standing), ("–", &None));
         let rates: Vec<Cell> = all.iter().map(|one| cell(&METRICS[2], one, &all)).collect();
@@ -461,7 +519,7 @@ mod tests {
     fn nobody_wins_alone_or_by_a_hair() {
         let alone = [model(Some(0.1), Some(0.1), Some(0.1))];
         let only = cell(&METRICS[0], &alone[0], &alone);
-        assert_eq!((only.standing, only.interval), (None, None));
+        assert_eq!(only.standing, None);
         let two = [
             model(Some(0.1), None, None),
             model(Some(0.1001), None, None),
@@ -470,6 +528,34 @@ mod tests {
             cell(&METRICS[0], &two[0], &two).standing,
             Some(Standing::Level)
         );
+    }
+
+    #[test]
+    fn who_may_lead_by_chance_is_only_first() {
+        let touching = [
+            model(Some(0.1), Some(0.09), Some(0.12)),
+            model(Some(0.13), Some(0.11), Some(0.15)),
+        ];
+        let first = cell(&METRICS[0], &touching[0], &touching);
+        assert_eq!(first.standing, Some(Standing::First));
+        let mut few = [
+            model(Some(0.1), Some(0.09), Some(0.12)),
+            model(Some(0.3), Some(0.2), Some(0.4)),
+        ];
+        few[1].succeeded = 4;
+        let first = cell(&METRICS[0], &few[0], &few);
+        assert_eq!(first.standing, Some(Standing::First));
+    }
+
+    #[test]
+    fn no_time_at_all_is_nothing_to_measure_by() {
+        let all = [
+            model(Some(0.0), Some(0.0), Some(0.0)),
+            model(Some(0.1), Some(0.1), Some(0.1)),
+        ];
+        for one in &all {
+            assert_eq!(cell(&METRICS[0], one, &all).standing, None);
+        }
     }
 
     #[test]

@@ -106,7 +106,6 @@ pub async fn ask_to_delete(app: Data<&App>, Path(text): Path<String>) -> Result<
         "delete.html",
         json!({
             "title": result::title(&run),
-            "headline": measure::headline(&run),
             "is_final": run.status.is_final(),
             "requests": run.results.len(),
             "run": { "id": run.id, "timestamp": run.timestamp },

@@ -12,11 +12,13 @@
   // Slow is so many times its own usual gap, but not a pause that nobody notices.
   const SLOW_FACTOR = 10;
   const SLOW_AT_LEAST = 500;
+  // So long nobody wonders about a first chunk: a large model is loaded meanwhile.
+  const SLOW_START = 30000;
   const GAPS_SHOWN = 60;
 
-  const SIGNS = { waiting: "○", loading: "◌", thinking: "◔", writing: "●", slow: "◑", stuck: "‼", done: "✓", failed: "✕" };
+  const SIGNS = { waiting: "○", loading: "◌", thinking: "◔", writing: "●", slow: "◑", stuck: "‼", lost: "?", done: "✓", failed: "✕" };
 
-  const shown = (value) => Number(value.toPrecision(3)).toString();
+  const shown = (value) => (Math.abs(value) < 99.95 ? value.toPrecision(3) : value.toFixed(0));
   const seconds = (value) => {
     if (value === null || value === undefined) {
       return "–";
@@ -138,6 +140,7 @@
       }
       if (!result.success) {
         this.state("failed", `failed: ${result.error?.message ?? "no reason is known"}`);
+        announce(`A request to ${this.label} failed`, true);
       } else if (this.done < this.total) {
         this.state("waiting", "waiting for its next turn");
       } else {
@@ -156,14 +159,27 @@
       if (this.sent === null) {
         return;
       }
+      if (isLost) {
+        // Silence says nothing of the model now.
+        this.state("lost", `${this.what}: the connection to the benchmarker is lost`);
+        return;
+      }
       this.part(".elapsed").textContent = seconds((now - this.sent) / 1000);
       if (this.offset === null) {
-        this.state("loading", `${this.what}: loading, or reading the prompt`);
+        const waited = now - this.sent;
+        if (waited > SLOW_START) {
+          this.state("slow", `${this.what}: nothing yet after ${Math.floor(waited / 1000)} s; loading, reading the prompt, or stuck`);
+        } else {
+          this.state("loading", `${this.what}: loading, or reading the prompt`);
+        }
         return;
       }
       const silence = now - this.sent - this.offset * 1000;
       const usual = this.gaps.length > 2 ? median(this.gaps) * 1000 : Infinity;
-      if (silence > STUCK_AFTER) {
+      if (silence > Math.max(STUCK_AFTER, usual < Infinity ? SLOW_FACTOR * usual : 0)) {
+        if (this.element.querySelector(".state").dataset.state !== "stuck") {
+          announce(`${this.label} may be stuck`, true);
+        }
         this.state("stuck", `${this.what}: stuck? Nothing for ${Math.floor(silence / 1000)} s`);
       } else if (silence > Math.max(SLOW_FACTOR * usual, SLOW_AT_LEAST)) {
         this.state("slow", `${this.what}: slow, the next chunk takes longer than usual`);
@@ -175,6 +191,7 @@
 
   const columns = [...page.querySelectorAll(".live-model")].map((element) => new Column(element));
   let runOffset = 0;
+  let isLost = false;
 
   const handlers = {
     queued(event) {
@@ -212,9 +229,9 @@
 
   // A screen reader hears of progress, but not of every request of a quick run.
   let announced = 0;
-  function announce(words) {
+  function announce(words, isUrgent = false) {
     const now = performance.now();
-    if (now - announced > 5000) {
+    if (isUrgent || now - announced > 5000) {
       announced = now;
       find("announcement").textContent = words;
     }
@@ -225,9 +242,14 @@
     source.addEventListener(name, (message) => handle(JSON.parse(message.data)));
   }
   source.addEventListener("open", () => {
+    isLost = false;
     find("lost").hidden = true;
   });
   source.addEventListener("error", () => {
+    if (!isLost) {
+      announce(find("lost").textContent, true);
+    }
+    isLost = true;
     find("lost").hidden = false;
     // The browser tries again by itself, except after an answer that is no event stream.
     if (source.readyState === EventSource.CLOSED) {

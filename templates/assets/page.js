@@ -2,12 +2,18 @@
 // word when the system strip gets no answer. Everything works without.
 "use strict";
 
+// The page is English; the zone is named, since filters and links speak of UTC.
+const LOCAL_TIME = {
+  year: "numeric", month: "short", day: "numeric",
+  hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+};
+
 function localTimes(root) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(element.dateTime);
     if (!Number.isNaN(moment.getTime())) {
       element.title = element.textContent;
-      element.textContent = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+      element.textContent = moment.toLocaleString("en-GB", LOCAL_TIME);
     }
   }
 }
@@ -43,16 +49,51 @@ function modelFilter() {
 }
 
 function watchStrip() {
-  const strip = document.getElementById("system");
+  const strip = document.getElementById("system-strip");
   if (!strip) {
     return;
   }
   const stale = (is) => strip.classList.toggle("stale", is);
   strip.addEventListener("htmx:sendError", () => stale(true));
-  strip.addEventListener("htmx:responseError", () => stale(true));
+  strip.addEventListener("htmx:responseError", (event) => {
+    // The token is asked for again: the login page leads back to this one.
+    if (event.detail.xhr.status === 401) {
+      const back = encodeURIComponent(location.pathname + location.search);
+      strip.innerHTML = `<a href="/login?next=${back}">The session has ended: log in again</a>`;
+      return;
+    }
+    stale(true);
+  });
   strip.addEventListener("htmx:afterSwap", () => stale(false));
 }
 
+// Where htmx gets no answer that it shows, a person is told so.
+function tellFailures() {
+  const strip = document.getElementById("system-strip");
+  const tell = (words) => {
+    let notice = document.getElementById("failure");
+    if (!notice) {
+      notice = document.createElement("p");
+      notice.id = "failure";
+      notice.className = "notice";
+      notice.setAttribute("role", "alert");
+      document.getElementById("main").prepend(notice);
+    }
+    notice.textContent = words;
+  };
+  const unlessOfStrip = (words) => (event) => {
+    if (!strip?.contains(event.target)) {
+      tell(words(event.detail.xhr.status));
+    }
+  };
+  document.body.addEventListener("htmx:sendError", unlessOfStrip(() => "This was not done: the server does not answer."));
+  document.body.addEventListener("htmx:responseError", unlessOfStrip((status) =>
+    status === 401
+      ? "This was not done: the session has ended. Log in in another tab, then try again."
+      : `This was not done: the server answered with status ${status}.`));
+}
+
 localTimes(document);
+tellFailures();
 modelFilter();
 watchStrip();

@@ -48,7 +48,7 @@ async function open(browser, options = {}) {
 
 async function accessible(page, what) {
   // Styles of the strip that htmx loads count too.
-  await page.waitForSelector("#system .gauges");
+  await page.waitForSelector("#system-strip .gauges");
   await page.evaluate(`${AXE};0`);
   const { violations } = await page.evaluate((rules) => axe.run(document, { runOnly: rules }), RULES);
   for (const { impact, id, help, nodes } of violations) {

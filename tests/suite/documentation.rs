@@ -201,6 +201,8 @@ fn the_clock_is_read_only_where_things_are_measured() {
         "src/reference/",
         // How long an answer took, for the log.
         "src/serve/guard.rs",
+        // How old an answer is, for pages.
+        "src/app/system.rs",
     ];
     check_only_in(&measuring, &["Instant::now"]);
     // What o'clock it is, for records and ids.

@@ -148,7 +148,7 @@ impl Server {
         assert_eq!(response.status().as_u16(), 200);
         Events {
             response,
-            pending: String::new(),
+            pending: Vec::new(),
         }
     }
 
@@ -238,7 +238,7 @@ impl Answer {
 /// A stream of server-sent events, read as a browser reads it.
 pub struct Events {
     response: reqwest::Response,
-    pending: String,
+    pending: Vec<u8>,
 }
 
 /// One of them.
@@ -253,9 +253,11 @@ impl Events {
     /// The next one; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some((block, rest)) = self.pending.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
-                self.pending = rest;
+            let end = self.pending.windows(2).position(|pair| pair == b"\n\n");
+            if let Some(end) = end {
+                // Cut as bytes: what comes at once may end within a character.
+                let block: Vec<u8> = self.pending.drain(..end + 2).collect();
+                let block = String::from_utf8(block).unwrap();
                 let field = |name: &str| {
                     let lines = block
                         .lines()
@@ -273,7 +275,7 @@ impl Events {
                 });
             }
             let bytes = self.response.chunk().await.unwrap()?;
-            self.pending.push_str(std::str::from_utf8(&bytes).unwrap());
+            self.pending.extend_from_slice(&bytes);
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Row {
     pub base: f64,
     /// How many gaps there are.
     pub total: usize,
+    /// How many of them are too short to be told apart; they are in no bin.
+    pub together: usize,
     /// Bars that are not empty.
     pub bars: Vec<Bar>,
     /// Gaps in each bin.
@@ -74,7 +76,8 @@ const ROW: f64 = LABEL + BARS + 8.0;
 const AXIS: f64 = 28.0;
 /// Bins a decade: finer ones would hold too few gaps of an answer of usual length.
 const BINS_A_DECADE: f64 = 10.0;
-/// Shorter gaps are counted as this long: two chunks of one read have the same stamp.
+/// Chunks that come closer were taken by one read and share its stamp: between them nothing was
+/// measured.
 const SHORTEST: f64 = 1e-6;
 /// The axis covers at least this, so that a steady model does not look spread.
 const FEWEST_BINS: usize = 10;
@@ -90,6 +93,7 @@ pub fn histogram(series: &[Series]) -> Option<Histogram> {
     let all = || {
         gaps.iter()
             .flat_map(|(.., gaps)| gaps)
+            .filter(|gap| **gap >= SHORTEST)
             .map(|gap| gap.log10() * BINS_A_DECADE)
     };
     let low = all().reduce(f64::min)?.floor();
@@ -104,7 +108,7 @@ pub fn histogram(series: &[Series]) -> Option<Histogram> {
         .map(|((index, one, gaps), place)| {
             let top = f64::from(place) * ROW;
             let mut counts = vec![0_usize; bins];
-            for gap in gaps {
+            for gap in gaps.iter().filter(|gap| **gap >= SHORTEST) {
                 let bin = bins_between(low, (gap.log10() * BINS_A_DECADE).floor()).min(bins - 1);
                 if let Some(count) = counts.get_mut(bin) {
                     *count += 1;
@@ -116,6 +120,7 @@ pub fn histogram(series: &[Series]) -> Option<Histogram> {
                 label_y: top + LABEL - 6.0,
                 base: top + LABEL + BARS,
                 total: gaps.len(),
+                together: gaps.iter().filter(|gap| **gap < SHORTEST).count(),
                 bars: bars(&counts, top + LABEL, x, edge),
                 counts,
             }
@@ -139,7 +144,7 @@ fn gaps(series: &Series) -> Vec<f64> {
     let chunks = series.measured().filter_map(|it| it.chunks.as_ref());
     chunks
         .flat_map(|chunks| chunks.offsets.windows(2))
-        .filter_map(|pair| Some((pair.last()? - pair.first()?).max(SHORTEST)))
+        .filter_map(|pair| Some(pair.last()? - pair.first()?))
         .filter(|gap| gap.is_finite())
         .collect()
 }
@@ -208,9 +213,9 @@ mod tests {
         let results = [result(0.0, &offsets), result(5.0, &[0.1, 0.1, 0.9])];
         let drawing = histogram(&series(&results)).unwrap();
         let row = &drawing.rows[0];
-        assert_eq!(row.total, 51);
-        assert_eq!(row.counts.iter().sum::<usize>(), 51);
-        assert_eq!(row.bars.iter().map(|bar| bar.count).sum::<usize>(), 51);
+        assert_eq!((row.total, row.together), (51, 1));
+        assert_eq!(row.counts.iter().sum::<usize>(), 50);
+        assert_eq!(row.bars.iter().map(|bar| bar.count).sum::<usize>(), 50);
         assert_eq!(drawing.edges.len(), row.counts.len() + 1);
         for bar in &row.bars {
             assert!(bar.x >= LEFT && bar.x + bar.width <= RIGHT + 0.1, "{bar:?}");

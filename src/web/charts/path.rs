@@ -39,6 +39,35 @@ pub fn thinned<T: Copy>(items: &[T]) -> Vec<T> {
         .collect()
 }
 
+/// About [`MOST_POINTS`] of the points, the highest and the lowest of each stretch among them. A
+/// single point becomes a short line, so that it is seen.
+pub fn peaks(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    if let [(x, y)] = points {
+        return vec![(*x, *y), (x + 2.0, *y)];
+    }
+    let stretch = points.len().div_ceil(MOST_POINTS / 2).max(2);
+    if points.len() <= MOST_POINTS {
+        return points.to_vec();
+    }
+    points
+        .chunks(stretch)
+        .flat_map(|part| {
+            let numbered = || part.iter().enumerate();
+            let by_height =
+                |a: &(usize, &(f64, f64)), b: &(usize, &(f64, f64))| a.1.1.total_cmp(&b.1.1);
+            let mut ends: Vec<usize> = [numbered().min_by(by_height), numbered().max_by(by_height)]
+                .into_iter()
+                .flatten()
+                .map(|(index, _)| index)
+                .collect();
+            ends.sort_unstable();
+            ends.dedup();
+            ends.into_iter()
+                .filter_map(|index| part.get(index).copied())
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +77,18 @@ mod tests {
         assert_eq!(line(&[(0.0, 1.0), (2.5, 3.0)]), "M0 1L2.5 3");
         assert_eq!(steps(&[(0.0, 1.0), (2.5, 3.0)]), "M0 1H2.5V3");
         assert_eq!(line(&[]), "");
+    }
+
+    #[test]
+    fn long_lines_keep_their_peaks() {
+        let mut many: Vec<(f64, f64)> = (0..10_001).map(|n| (f64::from(n), 5.0)).collect();
+        many[1234].1 = 9.0;
+        many[5678].1 = 1.0;
+        let few = peaks(&many);
+        assert!(few.len() <= MOST_POINTS, "{}", few.len());
+        assert!(few.contains(&(1234.0, 9.0)) && few.contains(&(5678.0, 1.0)));
+        assert!(few.is_sorted_by(|a, b| a.0 < b.0));
+        assert_eq!(peaks(&[(1.0, 2.0)]).len(), 2);
     }
 
     #[test]

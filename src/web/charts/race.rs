@@ -59,7 +59,7 @@ pub struct Row {
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 46.0;
-const RIGHT: f64 = 706.0;
+const RIGHT: f64 = 700.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 200.0;
 
@@ -110,7 +110,8 @@ pub fn race(series: &[Series]) -> Option<Race> {
         top: TOP,
         bottom: BOTTOM,
         times: x.ticks(7.0, time_label),
-        counts: y.ticks(4.0, plain_label),
+        // Chunks are whole: nothing lies between none and one.
+        counts: y.ticks((most as f64).min(4.0), plain_label),
         lines: lines.collect(),
         rows: (1..=10).map(|tenth| row(tenth, &runners)).collect(),
     })
@@ -137,7 +138,10 @@ mod tests {
     fn a_line_is_flat_until_the_first_chunk_and_ends_with_the_last() {
         let results = [result(0.0, &[0.5, 0.6, 0.7, 1.0])];
         let race = race(&series(&results)).unwrap();
-        assert_eq!(race.lines[0].d, "M46 200H376V155.5H442V111H508V66.5H706V22");
+        assert_eq!(
+            race.lines[0].d,
+            "M46 200H373V155.5H438.4V111H503.8V66.5H700V22"
+        );
         assert_eq!(race.lines[0].chunks, 4);
         assert_eq!(race.rows[9].seconds, [1.0]);
         assert_eq!(race.rows[4].seconds, [0.6]);

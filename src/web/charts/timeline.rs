@@ -83,23 +83,36 @@ pub struct Row {
 
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 46.0;
-const RIGHT: f64 = 706.0;
+const RIGHT: f64 = 700.0;
 const TITLE: f64 = 22.0;
 const RATES: f64 = 120.0;
 const MACHINE: f64 = 60.0;
 const AXIS: f64 = 28.0;
 /// Most bins: beyond it a bin would be narrower than four units of the drawing.
 const MOST_BINS: f64 = 160.0;
-/// Narrower bins would hold single chunks of usual models, and rates would jump.
+/// Narrower bins would be finer than anybody looks.
 const NARROWEST_BIN: f64 = 0.05;
+/// So many usual gaps make a bin at least: of fewer the count would jump between two values where
+/// the rate does not.
+const GAPS_A_BIN: f64 = 8.0;
+/// But so many bins there are at least.
+const FEWEST_BINS: f64 = 20.0;
 /// Marks of sending beyond this many would be a wall.
 const MOST_SENDS: usize = 200;
 
 /// Draws the run; `None` where no chunk came.
 pub fn timeline(series: &[Series], samples: Option<&Samples>) -> Option<Timeline> {
     let arrivals: Vec<Vec<f64>> = series.iter().map(arrivals).collect();
-    let end = arrivals.iter().flatten().copied().reduce(f64::max)?;
-    let bin = nice_step(end / MOST_BINS).max(NARROWEST_BIN);
+    // Silence at the end belongs to the run as well: it may be why it failed.
+    let end = arrivals
+        .iter()
+        .flatten()
+        .copied()
+        .chain(series.iter().flat_map(ends))
+        .reduce(f64::max)
+        .filter(|_| arrivals.iter().any(|times| !times.is_empty()))?;
+    let wide = (usual_gap(series) * GAPS_A_BIN).min(end / FEWEST_BINS);
+    let bin = nice_step(wide.max(end / MOST_BINS)).max(NARROWEST_BIN);
     let bins = bin_of(end, bin) + 1;
     let x = Scale::new(0.0, bins as f64 * bin, LEFT, RIGHT);
     let rates: Vec<Vec<f64>> = arrivals
@@ -152,6 +165,29 @@ pub fn timeline(series: &[Series], samples: Option<&Samples>) -> Option<Timeline
             .unwrap_or_default(),
         rows: rows(&rates, &shown, bin),
     })
+}
+
+/// When each request ended, s since the run began.
+fn ends(series: &Series) -> Vec<f64> {
+    let timings = series.results.iter().map(|result| &result.timing);
+    timings
+        .filter_map(|timing| Some(timing.send_offset? + timing.total_time.unwrap_or_default()))
+        .filter(|at| at.is_finite())
+        .collect()
+}
+
+/// The longest of the models' median gaps between chunks, s; 0 where no request has two chunks.
+fn usual_gap(series: &[Series]) -> f64 {
+    let median = |one: &Series| {
+        let chunks = one.results.iter().filter_map(|it| it.chunks.as_ref());
+        let mut gaps: Vec<f64> = chunks
+            .flat_map(|chunks| chunks.offsets.windows(2))
+            .filter_map(|pair| Some(pair.last()? - pair.first()?))
+            .collect();
+        gaps.sort_by(f64::total_cmp);
+        gaps.get(gaps.len() / 2).copied()
+    };
+    series.iter().filter_map(median).fold(0.0, f64::max)
 }
 
 /// When each chunk of each request came, s since the run began.
@@ -252,7 +288,7 @@ fn machine_panel(
         lines: vec![Line {
             index: None,
             label: title.to_owned(),
-            d: path::line(&path::thinned(&points)),
+            d: path::line(&path::peaks(&points)),
         }],
     }
 }
@@ -321,6 +357,32 @@ mod tests {
         assert_eq!(with_cpu, [50.0]);
         assert_eq!(drawing.panels.len(), 3);
         assert_eq!(drawing.sends.len(), 2);
+    }
+
+    #[test]
+    fn silence_at_the_end_is_drawn() {
+        let mut stalled = result(0.0, &[0.1, 0.2]);
+        stalled.timing.total_time = Some(3.0);
+        stalled.success = false;
+        let results = [stalled, result(3.0, &[0.1])];
+        let drawing = timeline(&series(&results), None).unwrap();
+        let end = drawing.rows.len() as f64 * drawing.bin;
+        assert!((3.1..3.5).contains(&end), "{end}");
+        assert!(drawing.sends[1].x < drawing.right);
+    }
+
+    #[test]
+    fn a_steady_model_is_level() {
+        let offsets: Vec<f64> = (1..=100).map(|n| f64::from(n) * 0.06).collect();
+        let drawing = timeline(&series(&[result(0.0, &offsets)]), None).unwrap();
+        let rates: Vec<f64> = drawing.rows.iter().map(|row| row.rates[0]).collect();
+        let within = &rates[1..rates.len() - 1];
+        let (low, high) = within
+            .iter()
+            .fold((f64::MAX, 0.0_f64), |(low, high), rate| {
+                (low.min(*rate), high.max(*rate))
+            });
+        assert!(high < low * 1.5, "{rates:?}");
     }
 
     #[test]

@@ -120,7 +120,7 @@ async fn chosen_runs_are_compared() {
         200,
         &[
             "Everything is compared with",
-            "Time to first chunk",
+            "First chunk",
             "What differed",
             "Benchmark 2",
         ],

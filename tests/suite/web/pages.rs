@@ -17,7 +17,44 @@ async fn every_page_has_a_title_landmarks_and_one_heading() {
             ],
         );
         assert_eq!(page.text.matches("<h1").count(), 1, "{path}");
+        let mut ids: Vec<&str> = page
+            .text
+            .split(" id=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "{path} has an id twice: {ids:?}");
     }
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_is_told_to_a_person_in_words() {
+    let server = support::start_with(|config| config.api_token = "secret".into()).await;
+    let page = server.send("/ui/runs", &super::QUICK).await;
+    page.holds(401, &["<h1", "log in in another tab", "href=\"/login\""]);
+    let part = server
+        .send_for_part("/ui/prompts", &[("prompt", "x")])
+        .await;
+    assert_eq!(part.status, 401);
+    assert_eq!(part.header("content-type"), "application/problem+json");
+}
+
+/// A server that takes connections and never says a word.
+#[tokio::test]
+async fn a_silent_backend_holds_up_nobody_for_long() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let server = support::start_with(|config| {
+        let mut backend = config.backends["ollama"].clone();
+        backend.url = url;
+        config.backends.insert("ollama".into(), backend);
+    })
+    .await;
+    let page = server.page("/").await;
+    page.holds(200, &["no answer within 3s", "steady@reference"]);
 }
 
 #[tokio::test]

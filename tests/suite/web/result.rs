@@ -16,7 +16,7 @@ async fn the_result_begins_with_its_sentence() {
         &[
             "<h1 class=\"headline\">",
             "completed",
-            "★ best",
+            "first, not surely",
             "Until the first chunk",
             "One answer of each",
             "Timeline of the run",
@@ -48,7 +48,7 @@ async fn a_failed_run_says_why() {
         &[
             "No request succeeded",
             "There are no figures",
-            "Failed requests (1)",
+            "Requests that failed or were stopped (1)",
         ],
     );
 }
