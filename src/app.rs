@@ -3,6 +3,7 @@
 mod execution;
 mod models;
 mod system;
+mod unsaved;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
@@ -156,6 +157,8 @@ struct Inner {
     stopping: CancellationToken,
     watch: Mutex<Watch>,
     states: States,
+    /// Ended, but not in the database yet.
+    unsaved: Mutex<HashMap<RunId, BenchmarkResponse>>,
     /// Runs as long as the program does.
     _reference: reference::Server,
 }
@@ -197,6 +200,7 @@ impl App {
             stopping: CancellationToken::new(),
             watch: Mutex::default(),
             states: States::default(),
+            unsaved: Mutex::default(),
             _reference: reference,
         };
         Ok(Self {
@@ -278,6 +282,7 @@ impl App {
             app: self.clone(),
             job: Arc::new(job),
             run,
+            is_behind: false,
         };
         let task = execution.carry_out(ticket, ended).instrument(span);
         self.inner.runs.spawn(task);
@@ -295,6 +300,9 @@ impl App {
 
     /// One record with every chunk and sample, as it stands.
     pub async fn record(&self, id: &RunId) -> Result<BenchmarkResponse, AppError> {
+        if let Some(run) = self.unsaved(id) {
+            return Ok(run);
+        }
         let run = self.inner.store.run(id).await?;
         run.ok_or_else(|| AppError::UnknownId {
             what: "benchmark",
@@ -314,6 +322,7 @@ impl App {
             return Err(AppError::Conflict(message));
         }
         self.inner.store.delete_run(id).await?;
+        self.forget_unsaved(id);
         Ok(())
     }
 
@@ -486,6 +495,11 @@ impl Follower {
     fn take(&mut self, run: &BenchmarkResponse) {
         self.over = run.status.is_final();
         let mut events = events::recorded(run);
+        // An id that the ended run never gave: nothing of it was seen.
+        let last = events.last().map(|(id, _)| *id);
+        if self.over && self.after > last {
+            self.after = None;
+        }
         events.retain(|(id, _)| Some(*id) > self.after);
         self.after = events.last().map(|(id, _)| *id).or(self.after);
         self.ready.extend(events);

@@ -13,10 +13,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<Exit> {
-    // Variables of other programs may be anything; ours are text.
-    let environment = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-    let config = Config::load(cli.config_file().as_deref(), environment, &cli.overrides())?;
+    let config = Config::load(
+        cli.config_file().as_deref(),
+        std::env::vars_os(),
+        &cli.overrides(),
+    )?;
     logging::init(&config.log, cli.log_filter())?;
     // It is the first: nothing before it speaks TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -12,6 +12,8 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::EventStream;
 use poem_openapi::{ApiResponse, OpenApi};
 
+use tokio_util::sync::CancellationToken;
+
 use super::Part;
 use super::payload::{Answer, Body};
 use super::problem::{Failure, Problem};
@@ -24,6 +26,8 @@ use crate::record::{
 
 /// Proxies close a silent connection after about half a minute.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a run may take to end, and tell so, once the program is stopping.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The routes.
 pub struct Benchmarks;
@@ -102,7 +106,8 @@ impl Benchmarks {
     /// Run a benchmark and wait for its end
     ///
     /// Answers with the whole record, every chunk included. Where no request succeeded the answer
-    /// is 502 or 504 with `benchmark_id`; the record is stored all the same. A run goes
+    /// is 502 or 504 with `benchmark_id`; the record is stored all the same. Where it could not be
+    /// stored it is 503 with `benchmark_id`. A run goes
     /// on where its caller goes away: it is found in the history.
     #[oai(
         path = "/api/benchmarks/run",
@@ -116,7 +121,17 @@ impl Benchmarks {
         request: Body<BenchmarkRequest>,
     ) -> Result<Answer<BenchmarkResponse>, Failure> {
         let run = app.start(request.0).await?;
-        Ok(outcome(app.finished(&run.id).await?)?)
+        let run = app.finished(&run.id).await?;
+        if app.is_unsaved(&run.id) {
+            let detail = "the run has ended and its record could not be stored; it is stored as soon \
+                          as the database takes it, unless this program ends before";
+            return Err(Problem {
+                benchmark_id: Some(run.id),
+                ..Problem::new(503, detail)
+            }
+            .into());
+        }
+        Ok(outcome(run)?)
     }
 
     /// Start a benchmark
@@ -269,15 +284,16 @@ impl Benchmarks {
         // The framework's writer takes the item; its id travels beside it.
         let ids = Arc::new(std::sync::Mutex::new(EventId::default()));
         let next = Arc::clone(&ids);
-        let events: Pin<Box<dyn Stream<Item = RunEvent> + Send>> =
-            Box::pin(events.take_until(app.stopping().cancelled_owned()).map(
-                move |(id, event)| {
+        let events: Pin<Box<dyn Stream<Item = RunEvent> + Send>> = Box::pin(
+            events
+                .take_until(given_up(app.stopping()))
+                .map(move |(id, event)| {
                     *next
                         .lock()
                         .unwrap_or_else(std::sync::PoisonError::into_inner) = id;
                     RunEvent::clone(&event)
-                },
-            ));
+                }),
+        );
         Ok(EventStream::new(events)
             .keep_alive(KEEP_ALIVE)
             .to_event(move |event| {
@@ -347,6 +363,12 @@ impl Benchmarks {
             .collect();
         Ok(Answer(app.compare(&ids?).await?))
     }
+}
+
+/// Once the program is stopping a run ends soon, and its last event shall still be heard.
+async fn given_up(stopping: CancellationToken) {
+    stopping.cancelled().await;
+    tokio::time::sleep(LAST_WORDS).await;
 }
 
 /// The query of the page that was asked for, with the next cursor.

@@ -11,8 +11,8 @@ use tracing::Instrument;
 use super::App;
 use crate::measure;
 use crate::record::{
-    BenchmarkResponse, BenchmarkResult, Queued, RequestFinished, RunEvent, RunFinished, RunStarted,
-    Samples, Status,
+    BenchmarkResponse, BenchmarkResult, ErrorCode, ErrorInfo, Queued, RequestFinished, RunEvent,
+    RunFinished, RunStarted, Samples, Status,
 };
 use crate::run::engine::{self, Finished, Job};
 use crate::run::queue::Ticket;
@@ -34,6 +34,8 @@ pub struct Execution {
     pub job: Arc<Job>,
     /// The record as it stands.
     pub run: BenchmarkResponse,
+    /// A result could not be stored: it is in the record here and not in the database.
+    pub is_behind: bool,
 }
 
 /// Why a run ended before its plan did.
@@ -63,7 +65,12 @@ impl Execution {
             Some(cut) => Some(cut),
             None => self.measure().await,
         };
-        self.finish(cut).await;
+        self.finish(cut);
+        // Stored before it is announced, like every result.
+        if !self.complete().await {
+            self.app.keep_unsaved(self.run.clone());
+        }
+        self.announce_end();
         drop(ticket);
         self.app.inner.logs.close(&self.run.id);
         self.app.active().remove(&self.run.id);
@@ -122,10 +129,14 @@ impl Execution {
             tokio::select! {
                 finished = results.recv() => match finished {
                     None => break,
-                    Some(finished) => if let Err(error) = self.keep(finished).await {
+                    Some(mut finished) => {
+                        if let Some(Cut::TimedOut(limit)) = cut {
+                            name_timeout(&mut finished.result, limit);
+                        }
+                        if let Err(error) = self.keep(finished).await {
                         cut.get_or_insert(Cut::Failed(format!("a result could not be stored: {error}")));
                         self.job.cancel.cancel();
-                    },
+                    }},
                 },
                 () = &mut deadline, if cut.is_none() && !self.job.cancel.is_cancelled() => {
                     cut = Some(Cut::TimedOut(limit));
@@ -151,7 +162,12 @@ impl Execution {
         let index = u32::try_from(self.run.results.len()).unwrap_or(u32::MAX);
         let (store, id) = (self.app.inner.store.clone(), self.run.id.clone());
         let result = &finished.result;
-        persist(&self.job.cancel, || store.add_result(&id, index, result)).await?;
+        let stored = persist(&self.job.cancel, || store.add_result(&id, index, result)).await;
+        if let Err(error) = stored {
+            self.is_behind = true;
+            self.run.results.push(finished.result);
+            return Err(error);
+        }
         let announced = BenchmarkResult {
             chunks: None,
             ..finished.result.clone()
@@ -181,7 +197,7 @@ impl Execution {
         self.run.samples = Some(samples);
     }
 
-    async fn finish(&mut self, cut: Option<Cut>) {
+    fn finish(&mut self, cut: Option<Cut>) {
         let run = &mut self.run;
         let succeeded = run.results.iter().filter(|result| result.success).count();
         let all = run.results.iter().all(|result| result.success);
@@ -196,10 +212,7 @@ impl Execution {
             None => (by_results, None),
             Some(Cut::Cancelled) => (Status::Cancelled, None),
             Some(Cut::Stopped) => (Status::Interrupted, Some("the program was stopped".into())),
-            Some(Cut::TimedOut(limit)) => (
-                by_results,
-                Some(format!("the run took longer than its timeout of {limit} s")),
-            ),
+            Some(Cut::TimedOut(limit)) => (by_results, Some(too_long(limit))),
             Some(Cut::Failed(reason)) => (by_results, Some(reason)),
         };
         run.queue_position = None;
@@ -210,24 +223,69 @@ impl Execution {
             results = run.results.len(),
             "the run ended"
         );
-        let event = RunFinished {
+    }
+
+    fn announce_end(&self) {
+        let run = &self.run;
+        self.job.log.announce(RunEvent::RunFinished(RunFinished {
             id: run.id.clone(),
             status: run.status,
             status_reason: run.status_reason.clone(),
             summary: run.summary.clone(),
-        };
-        self.save().await;
-        self.job.log.announce(RunEvent::RunFinished(event));
+        }));
+    }
+
+    /// Stores the end of the run; `false` where the database does not take it.
+    async fn complete(&self) -> bool {
+        if self.is_behind {
+            return match store_whole(&self.app, &self.run).await {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::error!(%error, "the run could not be stored");
+                    false
+                }
+            };
+        }
+        self.save().await
     }
 
     /// Stores everything but results; what cannot be stored is logged, and the run goes on.
-    async fn save(&self) {
+    async fn save(&self) -> bool {
         let (store, run) = (&self.app.inner.store, &self.run);
         // A run's end is stored even while it is being cancelled.
         let patient = CancellationToken::new();
-        if let Err(error) = persist(&patient, || store.update_run(run)).await {
+        let stored = persist(&patient, || store.update_run(run)).await;
+        if let Err(error) = &stored {
             tracing::error!(%error, "the run could not be stored");
         }
+        stored.is_ok()
+    }
+}
+
+/// Stores all of a run that the database may lack.
+pub async fn store_whole(app: &App, run: &BenchmarkResponse) -> Result<(), StoreError> {
+    let store = &app.inner.store;
+    for (result, index) in run.results.iter().zip(0_u32..) {
+        store.add_result(&run.id, index, result).await?;
+    }
+    if let Some(samples) = &run.samples {
+        store.save_samples(&run.id, samples).await?;
+    }
+    store.update_run(run).await
+}
+
+fn too_long(limit: f64) -> String {
+    format!("the run took longer than its timeout of {limit} s")
+}
+
+/// What the end of the run's time cut off was not cancelled by anybody.
+fn name_timeout(result: &mut BenchmarkResult, limit: f64) {
+    let error = result.error.as_mut();
+    if let Some(error) = error.filter(|error| error.code == ErrorCode::Cancelled) {
+        *error = ErrorInfo {
+            code: ErrorCode::TimeoutTotal,
+            message: too_long(limit),
+        };
     }
 }
 

@@ -79,7 +79,15 @@ impl Output {
         match self.file {
             None => write_out(bytes),
             Some((path, mut file)) => {
-                let written = file.set_len(0).and_then(|()| file.write_all(bytes));
+                // Only a file has a length: a pipe or a terminal takes what comes.
+                let emptied = file.metadata().and_then(|about| {
+                    if about.is_file() {
+                        file.set_len(0)
+                    } else {
+                        Ok(())
+                    }
+                });
+                let written = emptied.and_then(|()| file.write_all(bytes));
                 written.with_context(|| format!("cannot write {}", path.display()))
             }
         }

@@ -4,12 +4,22 @@
 //! with `-` in the configuration and with `_` here: `BENCHMARKER_BACKENDS__GPU_BOX__URL` is
 //! `backends.gpu-box.url`. An empty variable counts as unset.
 
+use std::ffi::OsString;
+
 use figment::value::{Dict, Value};
 
 use super::ollama_host;
 use super::{ConfigError, keys};
 
 const PREFIX: &str = "BENCHMARKER_";
+/// Variables that other programs know too.
+const SHARED: [&str; 5] = [
+    "OLLAMA_HOST",
+    "DATABASE_URL",
+    "PORT",
+    "RUST_LOG",
+    "NO_COLOR",
+];
 
 /// One variable as a setting.
 pub struct Variable {
@@ -17,6 +27,35 @@ pub struct Variable {
     pub name: String,
     /// The setting, as a dictionary that holds nothing else.
     pub values: Dict,
+}
+
+/// The variables that are text. Those of other programs may be anything; of ours, one that is no
+/// text must not pass for one that is not set: it may be the token.
+pub fn texts(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let mut texts = Vec::new();
+    for (name, value) in environment {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        match value.into_string() {
+            Ok(value) => texts.push((name, value)),
+            Err(_) if is_read(&name) => {
+                return Err(ConfigError::Value {
+                    key: name,
+                    origin: "the environment".into(),
+                    message: "is not UTF-8".into(),
+                });
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(texts)
+}
+
+fn is_read(name: &str) -> bool {
+    strip_prefix(name).is_some() || SHARED.contains(&name)
 }
 
 /// The variables that set something, the ecosystem's own before ours, which are stronger.

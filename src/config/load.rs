@@ -1,6 +1,7 @@
 //! From defaults, file, environment and flags to one [`Config`].
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
@@ -111,9 +112,10 @@ impl Config {
     /// folder is read where there is one.
     pub fn load(
         file: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &Overrides,
     ) -> Result<Self, ConfigError> {
+        let environment = environment::texts(environment)?;
         let path = file.map_or_else(Self::default_file, Path::to_path_buf);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => Some(text),

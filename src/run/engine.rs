@@ -287,12 +287,15 @@ fn log_outcome(timeline: &Timeline) {
         Outcome::Done { .. } => {
             tracing::info!(chunks = timeline.chunks.len(), "the request finished");
         }
-        Outcome::Failed(error) => tracing::warn!(
-            code = ?error.code,
-            chunks = timeline.chunks.len(),
-            reason = %error.message.escape_debug(),
-            "the request failed"
-        ),
+        Outcome::Failed(error) => {
+            tracing::warn!(
+                code = ?error.code,
+                chunks = timeline.chunks.len(),
+                "the request failed"
+            );
+            // In a server's own words there may be the prompt.
+            tracing::debug!(reason = %error.message.escape_debug(), "why the request failed");
+        }
     }
     tracing::debug!(answer = %timeline.text.escape_debug(), "the answer");
 }

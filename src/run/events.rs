@@ -161,10 +161,12 @@ impl EventLog {
         &self,
         after: Option<EventId>,
     ) -> impl Stream<Item = (EventId, Arc<RunEvent>)> + Send + use<> {
+        // An id that was never given is of another life of the run: nothing of this one was seen.
+        let last = self.lock().last;
         let reader = Reader {
             log: self.clone(),
             news: self.news.subscribe(),
-            after,
+            after: after.filter(|after| *after <= last),
             over: false,
         };
         futures_util::stream::unfold(reader, |mut reader| async move {
@@ -236,5 +238,11 @@ mod tests {
         assert_eq!(early.len(), 3);
         let resumed: Vec<_> = log.follow(Some(early[0].0)).collect().await;
         assert_eq!(resumed, early[1..]);
+        let unknown = EventId {
+            finished: 999,
+            step: 0,
+        };
+        let lost: Vec<_> = log.follow(Some(unknown)).collect().await;
+        assert_eq!(lost, early);
     }
 }
