@@ -126,6 +126,8 @@ pub struct TimeoutsConfig {
     pub run: f64,
     /// Longest timeout that a request may name.
     pub max: f64,
+    /// A client of this server: until its request is whole, and until it takes what it is sent.
+    pub client: f64,
 }
 
 /// Looking at the machine.
@@ -242,6 +244,7 @@ impl Default for TimeoutsConfig {
             request: 600.0,
             run: 14_400.0,
             max: 86_400.0,
+            client: 30.0,
         }
     }
 }

@@ -15,10 +15,11 @@ mod system;
 use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
-use poem::{EndpointExt, IntoEndpoint, Response, Route};
+use poem::{EndpointExt, IntoEndpoint, Request, Response, Route, get};
 use poem_openapi::{OpenApiService, Tags};
 
 pub use document::{document, text};
+pub use payload::whole;
 pub use problem::{Problem, refused};
 
 use crate::app::App;
@@ -71,6 +72,7 @@ pub fn routes(app: App) -> Route {
     let endpoint: Arc<BoxEndpoint<'static, Response>> = Arc::new(
         service
             .into_endpoint()
+            .before(|request| async { Ok(with_whole_name(request)) })
             .data(app)
             .catch_all_error(refused)
             .boxed(),
@@ -81,7 +83,27 @@ pub fn routes(app: App) -> Route {
         .nest_no_strip("/api", Arc::clone(&endpoint))
         .at("/healthz", Arc::clone(&endpoint))
         .at("/readyz", endpoint)
-        .at("/openapi.json", document::serve("application/json", json))
-        .at("/openapi.yaml", document::serve("application/yaml", yaml))
+        .at(
+            "/openapi.json",
+            get(document::serve("application/json", json)),
+        )
+        .at(
+            "/openapi.yaml",
+            get(document::serve("application/yaml", yaml)),
+        )
         .nest("/docs", docs)
+}
+
+/// Names of models hold slashes (`hf.co/maker/model`): what follows `/api/models/` is one name.
+fn with_whole_name(mut request: Request) -> Request {
+    const MODELS: &str = "/api/models/";
+    let uri = request.uri().to_string();
+    if let Some((before, name)) = uri.split_once(MODELS)
+        && request.uri().query().is_none()
+        && name.contains('/')
+        && let Ok(whole) = format!("{before}{MODELS}{}", name.replace('/', "%2F")).parse()
+    {
+        *request.uri_mut() = whole;
+    }
+    request
 }

@@ -1,7 +1,9 @@
 //! JSON in and out, by `serde` alone: what is stored and what is served cannot differ. The
 //! framework gives only the schema.
 
-use poem::error::ResponseError;
+use std::time::Duration;
+
+use poem::error::{ReadBodyError, ResponseError};
 use poem::{FromRequest, IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
@@ -12,7 +14,8 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 use crate::app::App;
-use crate::record::FieldError;
+use crate::config::Config;
+use crate::record::{FieldError, only_object};
 
 /// A JSON request body.
 pub struct Body<T>(pub T);
@@ -44,39 +47,47 @@ impl<T: Type + DeserializeOwned> ParsePayload for Body<T> {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let app = <poem::web::Data<&App>>::from_request_without_body(request).await?;
-        let most = app.config.limits.max_body_bytes;
-        let bytes = match body.take()?.into_bytes_limit(most).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.status() == poem::http::StatusCode::PAYLOAD_TOO_LARGE => {
-                let detail = format!("the body has more than {most} bytes");
-                return Err(Problem::new(413, detail).into());
-            }
-            Err(error) => {
-                return Err(
-                    Problem::new(400, format!("the body could not be read: {error}")).into(),
-                );
-            }
-        };
+        let bytes = whole(body.take()?, &app.config).await?;
         parse(&bytes).map(Self).map_err(Into::into)
+    }
+}
+
+/// The whole body of a request, within the limits of size and time.
+pub async fn whole(body: poem::Body, config: &Config) -> Result<Vec<u8>, Problem> {
+    let most = config.limits.max_body_bytes;
+    let patience = Duration::from_secs_f64(config.timeouts.client);
+    match tokio::time::timeout(patience, body.into_bytes_limit(most)).await {
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(Problem::new(
+            413,
+            format!("the body has more than {most} bytes"),
+        )),
+        Ok(Err(error)) => Err(Problem::new(
+            400,
+            format!("the body could not be read: {error}"),
+        )),
+        Err(_) => Err(Problem::new(
+            408,
+            format!("the body was not whole after {patience:?}"),
+        )),
     }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    match serde_path_to_error::deserialize(&mut deserializer) {
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    match only_object(tracked) {
         Ok(value) => match deserializer.end() {
             Ok(()) => Ok(value),
             Err(error) => Err(Problem::new(400, format!("malformed JSON: {error}"))),
         },
-        Err(error) if error.inner().classify() == serde_json::error::Category::Data => {
-            let pointer = pointer(error.path());
-            let message = error.inner().to_string();
+        Err(error) if error.classify() == serde_json::error::Category::Data => {
+            let pointer = pointer(&track.path());
+            let message = error.to_string();
             Err(Problem::invalid(vec![FieldError { pointer, message }]))
         }
-        Err(error) => Err(Problem::new(
-            400,
-            format!("malformed JSON: {}", error.inner()),
-        )),
+        Err(error) => Err(Problem::new(400, format!("malformed JSON: {error}"))),
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Problem {
 }
 
 /// Every status that a problem can have, with its name and title.
-const KINDS: [(u16, &str, &str); 15] = [
+const KINDS: [(u16, &str, &str); 16] = [
     (400, "malformed-request", "The request is malformed"),
     (401, "unauthorized", "A token is needed"),
     (403, "forbidden", "Foreign host or origin"),
@@ -50,6 +50,7 @@ const KINDS: [(u16, &str, &str); 15] = [
         "method-not-allowed",
         "This route does not take this method",
     ),
+    (408, "request-timeout", "The request did not come in time"),
     (409, "conflict", "Not possible as things stand"),
     (413, "too-large", "The request is too large"),
     (415, "unsupported-media-type", "The body must be JSON"),
@@ -84,7 +85,10 @@ impl Problem {
     pub fn invalid(errors: Vec<FieldError>) -> Self {
         let words: Vec<String> = errors
             .iter()
-            .map(|error| format!("{}: {}", error.pointer, error.message))
+            .map(|error| match error.pointer.as_str() {
+                "" => error.message.clone(),
+                pointer => format!("{pointer}: {}", error.message),
+            })
             .collect();
         Self {
             errors,
@@ -174,6 +178,24 @@ impl ApiResponse for Failure {
     }
 }
 
+/// The framework names its own types around what is wrong; nobody else knows them.
+fn of_parameter(name: &str, reason: &str) -> Problem {
+    let message = reason
+        .split_once(": ")
+        .filter(|(before, _)| before.starts_with("failed to parse"))
+        .map_or(reason, |(_, message)| message);
+    let message = message.split(" (occurred while").next().unwrap_or(message);
+    let message = match message {
+        "Expect a valid enumeration value." => "is none of the values that it can have; see /docs",
+        _ if message.ends_with("expects an input value.") => "is missing",
+        other => other,
+    };
+    Problem::invalid(vec![FieldError {
+        pointer: format!("/{name}"),
+        message: message.to_owned(),
+    }])
+}
+
 /// Makes a problem of whatever the framework refused: unknown routes and methods, parameters of
 /// the wrong type. What is a problem already stays as it is.
 pub async fn refused(error: poem::Error) -> Response {
@@ -185,17 +207,9 @@ pub async fn refused(error: poem::Error) -> Response {
     } else if error.is::<MethodNotAllowedError>() {
         Problem::new(405, "this route does not take this method; see /docs")
     } else if let Some(parameter) = error.downcast_ref::<ParseParamError>() {
-        let pointer = format!("/{}", parameter.name);
-        Problem::invalid(vec![FieldError {
-            pointer,
-            message: parameter.reason.clone(),
-        }])
+        of_parameter(parameter.name, &parameter.reason)
     } else if let Some(parameter) = error.downcast_ref::<ApiPathError>() {
-        let pointer = format!("/{}", parameter.name);
-        Problem::invalid(vec![FieldError {
-            pointer,
-            message: parameter.reason.clone(),
-        }])
+        of_parameter(parameter.name, &parameter.reason)
     } else {
         let status = error.status();
         if status.is_server_error() {

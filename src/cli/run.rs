@@ -34,10 +34,20 @@ pub struct Run {
     #[arg(long, value_name = "FILE")]
     prompt_file: Option<PathBuf>,
     /// Measured requests a model and prompt
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        allow_negative_numbers = true
+    )]
     repetitions: u32,
     /// Requests a model before them, not averaged
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        allow_negative_numbers = true
+    )]
     warmup: u32,
     /// In which order requests go out
     #[arg(long, value_name = "ORDER", default_value = "sequential", value_parser = values::choice::<Execution>(&["sequential", "concurrent", "interleaved"]))]
@@ -58,10 +68,10 @@ pub struct Run {
     #[arg(long)]
     cold: bool,
     /// Longest time for one request, s
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     timeout: Option<f64>,
     /// Longest time for the whole run, s
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     run_timeout: Option<f64>,
     /// A name to find the run by
     #[arg(long, value_name = "TEXT")]

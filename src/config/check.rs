@@ -103,6 +103,7 @@ impl Config {
                 LONGEST_TIMEOUT,
             ),
             ("timeouts.idle", times.idle, 0.001, LONGEST_TIMEOUT),
+            ("timeouts.client", times.client, 0.1, 3600.0),
             ("timeouts.max", times.max, 0.001, LONGEST_TIMEOUT),
             ("timeouts.request", times.request, 0.001, most),
             ("timeouts.run", times.run, 0.001, most),
@@ -151,6 +152,13 @@ fn backend_problem(name: &str, backend: &BackendConfig) -> Option<(&'static str,
     });
     if !usable {
         return Some(("url", "must be an address such as `http://192.0.2.7:11434`"));
+    }
+    let key = backend.api_key.reveal().unwrap_or_default();
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some((
+            "api_key",
+            "must be of visible ASCII characters without spaces",
+        ));
     }
     match (backend.kind, backend.endpoint) {
         (BackendKind::Ollama, Endpoint::Completions) => Some((

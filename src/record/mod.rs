@@ -26,6 +26,7 @@ pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
 pub use prompt::{NewPrompt, SavedPrompt};
 pub use request::{
     BenchmarkRequest, Execution, FieldError, KeepAlive, Limits, Parameters, Think, ThinkLevel,
+    only_object,
 };
 pub use response::{
     BenchmarkResponse, Distribution, Environment, Grade, ModelEnvironment, ModelSummaryStatistics,

@@ -39,6 +39,8 @@ impl NewPrompt {
         let mut errors = Vec::new();
         if self.name.trim().is_empty() || self.name.chars().count() > 120 {
             errors.push(error("/name", "must have 1 to 120 characters".into()));
+        } else if self.name.contains(char::is_control) {
+            errors.push(error("/name", "must not hold control characters".into()));
         }
         if self.text.trim().is_empty() {
             errors.push(error("/text", "must not be empty".into()));

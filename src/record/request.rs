@@ -1,18 +1,22 @@
 //! What a benchmark is asked to do, and the rules it must keep.
 
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use poem_openapi::{Enum, Object, Union};
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ModelName;
 
 /// A benchmark to run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object that asks for a benchmark")]
 pub struct BenchmarkRequest {
-    /// The text that is sent to every model. Give this or `prompts`.
+    /// The text that is sent to every model. Give this or `prompts`; of both it is
+    /// the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
     /// Several prompts; every model gets each of them, `repetitions` times.
@@ -22,7 +26,7 @@ pub struct BenchmarkRequest {
     /// Models to measure, `NAME` or `NAME@BACKEND`; each at most once.
     pub models: Vec<String>,
     /// Generation parameters; they are really sent to the model.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "only_object")]
     #[oai(default)]
     pub parameters: Parameters,
     /// System prompt.
@@ -88,7 +92,10 @@ pub enum Execution {
 
 /// Whether, or how hard, a thinking model thinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Union)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "must be true, false, \"low\", \"medium\", \"high\" or \"max\""
+)]
 #[oai(one_of)]
 pub enum Think {
     /// On or off.
@@ -114,7 +121,10 @@ pub enum ThinkLevel {
 
 /// How long a model stays loaded after a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Union)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "must be seconds or a duration with a unit, such as \"5m\""
+)]
 #[oai(one_of)]
 pub enum KeepAlive {
     /// Seconds; negative is for ever, 0 unloads at once.
@@ -125,7 +135,11 @@ pub enum KeepAlive {
 
 /// Generation parameters, named as Ollama's options.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "an object of generation parameters"
+)]
 #[oai(default)]
 pub struct Parameters {
     /// Randomness of sampling, 0 to 10; 0 always takes the likeliest token.
@@ -254,13 +268,13 @@ impl BenchmarkRequest {
         check.range("/timeout", self.timeout, 0.001, most);
         check.range("/run_timeout", self.run_timeout, 0.001, most);
         if let Some(name) = &self.name {
-            check.length("/name", name, 120);
+            check.line("/name", name, 120);
         }
         if self.tags.len() > 20 {
             check.push("/tags", "at most 20 tags");
         }
         for (index, tag) in self.tags.iter().enumerate() {
-            check.length(&format!("/tags/{index}"), tag, 64);
+            check.line(&format!("/tags/{index}"), tag, 64);
         }
         self.check_format(&mut check);
         if let Some(KeepAlive::Duration(text)) = &self.keep_alive
@@ -430,6 +444,15 @@ impl Check {
         }
     }
 
+    /// A text that is shown in one line.
+    fn line(&mut self, pointer: &str, text: &str, most: usize) {
+        if text.contains(char::is_control) {
+            self.push(pointer, "must not hold control characters");
+        } else {
+            self.length(pointer, text, most);
+        }
+    }
+
     fn length(&mut self, pointer: &str, text: &str, most: usize) {
         if text.trim().is_empty() {
             self.push(pointer, "must not be empty");
@@ -437,6 +460,30 @@ impl Check {
             self.push(pointer, &format!("at most {most} characters"));
         }
     }
+}
+
+/// Reads an object from a JSON object only. By itself `serde` takes an array as well, and its items
+/// for the fields in their order.
+pub fn only_object<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    struct Objects<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Objects<T> {
+        type Value = T;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Objects(PhantomData))
 }
 
 /// Go's duration syntax as `time.ParseDuration` takes it: an optional sign, then numbers with units.

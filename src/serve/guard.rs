@@ -11,6 +11,7 @@ use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, Middleware, Request, Response, Result};
 use tracing::Instrument;
 
+use super::listener::Connections;
 use crate::api::{Problem, access};
 use crate::config::Config;
 use crate::web;
@@ -26,12 +27,16 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'
 /// Stands in front of the whole server.
 pub struct Guard {
     config: Arc<Config>,
+    connections: Connections,
 }
 
 impl Guard {
-    /// A guard by these settings.
-    pub fn new(config: Arc<Config>) -> Self {
-        Self { config }
+    /// A guard by these settings, of these connections.
+    pub fn new(config: Arc<Config>, connections: Connections) -> Self {
+        Self {
+            config,
+            connections,
+        }
     }
 }
 
@@ -42,6 +47,7 @@ impl<E: Endpoint> Middleware<E> for Guard {
         Guarded {
             inner,
             config: Arc::clone(&self.config),
+            connections: self.connections.clone(),
         }
     }
 }
@@ -50,6 +56,7 @@ impl<E: Endpoint> Middleware<E> for Guard {
 pub struct Guarded<E> {
     inner: E,
     config: Arc<Config>,
+    connections: Connections,
 }
 
 impl<E: Endpoint> Endpoint for Guarded<E> {
@@ -60,6 +67,7 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
         let span = tracing::info_span!("http", %method, %path);
         async {
             let begun = Instant::now();
+            let _answering = self.connections.answering(request.remote_addr());
             let mut response = match refusal(&self.config, &request) {
                 Some(refusal) => refusal,
                 None => self.inner.get_response(request).await,
@@ -90,7 +98,7 @@ fn refusal(config: &Config, request: &Request) -> Option<Response> {
     let path = request.uri().path();
     let refused = |status, detail: String| Some(refused(request, status, detail));
     let Some(host) = host(request) else {
-        return refused(400, "the request names no host".to_owned());
+        return refused(400, "the request does not name one host".to_owned());
     };
     if !is_own_host(config, &host) {
         let detail =
@@ -99,6 +107,12 @@ fn refusal(config: &Config, request: &Request) -> Option<Response> {
     }
     if !request.method().is_safe() && is_foreign(request.headers(), &host) {
         return refused(403, "the request comes from another web site".to_owned());
+    }
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let most = config.limits.max_body_bytes;
+    if length.is_some_and(|length| length > most as u64) {
+        return refused(413, format!("the body has more than {most} bytes"));
     }
     let open = matches!(path, "/healthz" | "/readyz" | "/login") || path.starts_with("/assets/");
     if open || access::is_allowed(config, request) {
@@ -131,20 +145,15 @@ fn refused(request: &Request, status: u16, detail: String) -> Response {
 
 /// Host and port that the request is addressed to.
 fn host(request: &Request) -> Option<String> {
-    let named = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|value| value.to_str().ok());
-    let authority = || {
-        request
-            .uri()
-            .authority()
-            .map(poem::http::uri::Authority::as_str)
-    };
-    named
-        .or_else(authority)
+    let mut named = request.headers().get_all(header::HOST).iter();
+    let first = named.next();
+    // An address with a host in it is stronger than the header (RFC 9112, section 3.2.2).
+    let authority = request.uri().authority();
+    let authority = authority.map(poem::http::uri::Authority::as_str);
+    authority
+        .or_else(|| first?.to_str().ok())
+        .filter(|host| named.next().is_none() && !host.is_empty())
         .map(str::to_ascii_lowercase)
-        .filter(|host| !host.is_empty())
 }
 
 /// The host without its port; an IPv6 address without its brackets.
@@ -253,6 +262,8 @@ mod tests {
             );
         }
         assert_eq!(status(&[], Method::GET, &config), Some(400));
+        let twice = [("host", "localhost"), ("host", "evil.example")];
+        assert_eq!(status(&twice, Method::GET, &config), Some(400));
     }
 
     #[test]

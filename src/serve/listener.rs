@@ -1,32 +1,81 @@
-//! Accepts connections: so many and no more, and without the kernel holding small writes back.
+//! Accepts connections: so many and no more, without the kernel holding small writes back, and
+//! none for a client that keeps a place without asking for anything.
 
+use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use poem::Addr;
 use poem::http::uri::Scheme;
 use poem::listener::Acceptor;
 use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
 
 /// After a failed accept: out of file handles, trying again at once only burns a core.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The connections that there are, and how many requests of each are being answered.
+#[derive(Clone, Default)]
+pub struct Connections(Arc<Mutex<HashMap<SocketAddr, Arc<AtomicUsize>>>>);
+
+impl Connections {
+    /// Marks a client as one whose request is being answered, as long as the result lives: it may
+    /// be silent meanwhile.
+    pub fn answering(&self, client: &RemoteAddr) -> Option<Answering> {
+        let Addr::SocketAddr(address) = client.0 else {
+            return None;
+        };
+        let requests = self.lock().get(&address).cloned()?;
+        requests.fetch_add(1, Ordering::Relaxed);
+        Some(Answering(requests))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Arc<AtomicUsize>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that is being answered.
+pub struct Answering(Arc<AtomicUsize>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A listener with a bound. Connections beyond it wait in the kernel until others end.
 pub struct BoundedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    patience: Duration,
+    connections: Connections,
 }
 
 impl BoundedListener {
-    /// At most `most` connections at once.
-    pub fn new(listener: TcpListener, most: usize) -> Self {
+    /// At most `most` connections at once. One is given up that for `patience` neither brings a
+    /// whole request nor takes what it is sent.
+    pub fn new(listener: TcpListener, most: usize, patience: Duration) -> Self {
         let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { listener, places }
+        Self {
+            listener,
+            places,
+            patience,
+            connections: Connections::default(),
+        }
+    }
+
+    /// The connections that it has accepted.
+    pub fn connections(&self) -> Connections {
+        self.connections.clone()
     }
 }
 
@@ -50,8 +99,18 @@ impl Acceptor for BoundedListener {
                 // it to be acknowledged, which takes 40 ms.
                 stream.set_nodelay(true)?;
                 let local = LocalAddr(stream.local_addr()?.into());
+                let requests = Arc::default();
+                self.connections
+                    .lock()
+                    .insert(remote, Arc::clone(&requests));
                 let connection = Connection {
                     stream,
+                    remote,
+                    requests,
+                    wrote: false,
+                    patience: self.patience,
+                    wait: Box::pin(sleep(self.patience)),
+                    connections: self.connections(),
                     _place: place,
                 };
                 Ok((connection, local, RemoteAddr(remote.into()), Scheme::HTTP))
@@ -68,7 +127,49 @@ impl Acceptor for BoundedListener {
 /// A connection that gives its place back when it ends.
 pub struct Connection {
     stream: TcpStream,
+    remote: SocketAddr,
+    /// Requests that are being answered.
+    requests: Arc<AtomicUsize>,
+    /// Something was sent since the wait began.
+    wrote: bool,
+    patience: Duration,
+    wait: Pin<Box<Sleep>>,
+    connections: Connections,
     _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Whether the client has had its time. Bytes that come do not count, or a header could take
+    /// for ever; an answer in the making or on its way does.
+    fn is_given_up(&mut self, context: &mut Context<'_>) -> bool {
+        while self.wait.as_mut().poll(context).is_ready() {
+            if self.requests.load(Ordering::Relaxed) == 0 && !self.wrote {
+                return true;
+            }
+            self.wrote = false;
+            self.wait.set(sleep(self.patience));
+        }
+        false
+    }
+
+    fn written(
+        &mut self,
+        bytes: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if bytes.is_ready() {
+            self.wrote = true;
+        } else if self.is_given_up(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        bytes
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.connections.lock().remove(&self.remote);
+    }
 }
 
 impl AsyncRead for Connection {
@@ -77,7 +178,12 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        // Nothing more is read: that is how a connection ends.
+        if read.is_pending() && self.is_given_up(context) {
+            return Poll::Ready(Ok(()));
+        }
+        read
     }
 }
 
@@ -87,7 +193,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(written, context)
     }
 
     fn poll_write_vectored(
@@ -95,7 +202,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.written(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -27,10 +27,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let routes = api::routes(app.clone()).nest_no_strip("/", web::routes(&app));
+    let bounded = BoundedListener::new(
+        listener,
+        app.config.limits.max_connections,
+        Duration::from_secs_f64(app.config.timeouts.client),
+    );
     let endpoint = routes
         .catch_all_error(api::refused)
-        .with(Guard::new(app.config.clone()));
-    let bounded = BoundedListener::new(listener, app.config.limits.max_connections);
+        .with(Guard::new(app.config.clone(), bounded.connections()));
     let stopping = app.stopping();
     let told = async {
         shutdown.await;

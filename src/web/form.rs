@@ -1,10 +1,9 @@
 //! What a browser's form sends: names and values, in order, a name as often as it was chosen.
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use poem::error::ReadBodyError;
 use poem::{Body, Request};
 
-use crate::api::Problem;
+use crate::api::{Problem, whole};
 use crate::app::App;
 
 /// The fields of a form or of the query part of an address.
@@ -38,14 +37,7 @@ impl Fields {
 
     /// Reads the body of a request, as much of it as is allowed.
     pub async fn of_body(app: &App, body: Body) -> Result<Self, Problem> {
-        let most = app.config.limits.max_body_bytes;
-        let bytes = body.into_bytes_limit(most).await.map_err(|error| {
-            if matches!(error, ReadBodyError::PayloadTooLarge) {
-                Problem::new(413, format!("the form has more than {most} bytes"))
-            } else {
-                Problem::new(400, format!("the form could not be read: {error}"))
-            }
-        })?;
+        let bytes = whole(body, &app.config).await?;
         let text =
             std::str::from_utf8(&bytes).map_err(|_| Problem::new(400, "the form is not UTF-8"))?;
         Self::parse(text)

@@ -1,5 +1,7 @@
 //! Where an API token is set, a browser shows it here once and gets a cookie for it.
 
+use std::time::Duration;
+
 use poem::http::header;
 use poem::web::Data;
 use poem::{Body, Request, Response, handler};
@@ -24,11 +26,17 @@ pub fn view(Data(app): Data<&App>, request: &Request) -> Result<Response, Proble
     )
 }
 
+/// How long a wrong token is thought about.
+const AFTER_WRONG_TOKEN: Duration = Duration::from_secs(1);
+
 #[handler]
 pub async fn login(app: Data<&App>, body: Body) -> Result<Response, Problem> {
     let fields = Fields::of_body(&app, body).await?;
     let next = own_address(fields.text("next"));
     let Some(cookie) = access::session_cookie(&app.config, fields.text("token").trim()) else {
+        // Who guesses shall not guess quickly.
+        tokio::time::sleep(AFTER_WRONG_TOKEN).await;
+        tracing::warn!("somebody logged in with a wrong token");
         return page::render(422, "login.html", json!({ "next": next, "is_wrong": true }));
     };
     let mut response = page::see_other(next);

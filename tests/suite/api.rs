@@ -1,5 +1,6 @@
 //! The HTTP API over real sockets, with the reference server behind it.
 
+mod clients;
 mod events;
 mod guard;
 mod history;

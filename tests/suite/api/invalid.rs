@@ -31,6 +31,9 @@ async fn a_wrong_field_is_named() {
         ),
         (with("models", json!([""])), "/models/0"),
         (with("models", json!("steady")), "/models"),
+        (with("name", json!("two\nlines")), "/name"),
+        (with("tags", json!(["\u{1b}[31m"])), "/tags/0"),
+        (with("think", json!("x")), "/think"),
         (with("repetitions", json!(-1)), "/repetitions"),
         (with("repetitions", json!(0)), "/repetitions"),
         (with("repetitions", json!(1e9)), "/repetitions"),
@@ -207,4 +210,46 @@ async fn whatever_is_asked_wrongly_is_a_problem() {
             answer.text
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrays_are_no_objects() {
+    let server = start().await;
+    let list = server
+        .post("/api/benchmarks/start", &json!(["x", [], [QUICK]]))
+        .await;
+    list.problem(422);
+    let mut body = request(&[QUICK]);
+    body["parameters"] = json!([0.5]);
+    let answer = server.post("/api/benchmarks/start", &body).await;
+    answer.problem(422);
+    assert_eq!(answer.body["errors"][0]["pointer"], "/parameters");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_said_in_words_of_the_api() {
+    let server = start().await;
+    for (path, message) in [
+        ("history?sort=nonsense", "is none of the values"),
+        ("history?limit=abc", "invalid digit"),
+        ("compare", "is missing"),
+    ] {
+        let answer = server.get(&format!("/api/benchmarks/{path}")).await;
+        answer.problem(422);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains(message), "{detail}");
+        assert!(!detail.contains("occurred"), "{detail}");
+    }
+    let nothing = server.post("/api/benchmarks/start", &json!({})).await;
+    let detail = nothing.body["detail"].as_str().unwrap();
+    assert!(detail.starts_with("missing field"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_models_may_hold_slashes() {
+    let server = start().await;
+    let answer = server.get("/api/models/hf.co/maker/model@reference").await;
+    answer.problem(404);
+    let detail = answer.body["detail"].as_str().unwrap();
+    assert!(detail.contains("`hf.co/maker/model`"), "{detail}");
 }

@@ -180,6 +180,9 @@ async fn a_run_ends_at_its_own_timeout() {
         "{}",
         run["status_reason"]
     );
+    assert_eq!(run["results"][0]["error"]["code"], "timeout_total");
+    let waited = server.post("/api/benchmarks/run", &body).await;
+    waited.problem(504);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Signals, crashes and two processes on one database.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -261,6 +261,110 @@ fn the_log_never_holds_what_a_model_was_asked_or_wrote() {
         "{:?}",
         debug.err
     );
+}
+
+/// A server that repeats the question in its error.
+#[test]
+fn the_log_holds_no_question_that_a_server_repeats() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut question = [0; 10_000];
+            let length = stream.read(&mut question).unwrap();
+            let question = String::from_utf8_lossy(&question[..length]).into_owned();
+            let answer = if question.starts_with("GET /api/tags") {
+                r#"{"models":[{"name":"x:latest","model":"x:latest"}]}"#.to_owned()
+            } else {
+                serde_json::json!({ "error": question }).to_string()
+            };
+            let status = if question.starts_with("GET") {
+                200
+            } else {
+                400
+            };
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                answer.len()
+            );
+            let _ = stream.write_all((head + &answer).as_bytes());
+        }
+    });
+    let home = Home::new();
+    let mut command = home.command();
+    command.env("OLLAMA_HOST", address);
+    let run = [
+        "run",
+        "-m",
+        "x",
+        "-p",
+        "my secret question",
+        "--log",
+        "info",
+        "--format",
+        "json",
+    ];
+    let outcome = Home::outcome(command.args(run));
+    assert_eq!(outcome.code, Some(1), "{}", outcome.err);
+    assert!(
+        outcome.out.contains("my secret question"),
+        "{}",
+        outcome.out
+    );
+    let log: Vec<&str> = outcome
+        .err
+        .lines()
+        .filter(|line| line.contains(" WARN ") || line.contains(" INFO "))
+        .collect();
+    assert!(
+        log.iter().any(|line| line.contains("the request failed")),
+        "{}",
+        outcome.err
+    );
+    assert!(
+        !log.iter().any(|line| line.contains("secret")),
+        "{}",
+        outcome.err
+    );
+}
+
+#[test]
+fn a_pipe_is_written_to_as_well() {
+    let home = Home::new();
+    let run = [
+        "run",
+        "-m",
+        QUICK,
+        "-p",
+        "x",
+        "--no-save",
+        "--format",
+        "json",
+        "--output",
+        "/dev/stdout",
+    ];
+    let outcome = home.run(&run);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.err);
+    serde_json::from_str::<BenchmarkResponse>(&outcome.out).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_setting_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let home = Home::new();
+    for name in ["BENCHMARKER_API_TOKEN", "DATABASE_URL"] {
+        let mut command = home.command();
+        command.env(name, std::ffi::OsStr::from_bytes(b"s3cret\xff"));
+        let outcome = Home::outcome(command.arg("history"));
+        assert_eq!(outcome.code, Some(2), "{}", outcome.err);
+        assert!(
+            outcome.err.contains(name) && !outcome.err.contains("s3cret"),
+            "{}",
+            outcome.err
+        );
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ async fn too_much_is_refused() {
             &[("prompt", &long), ("models", "steady@reference")],
         )
         .await;
-    page.holds(413, &["the form has more than 5000 bytes"]);
+    page.holds(413, &["the body has more than 5000 bytes"]);
     let bad = server
         .post_raw(
             "/ui/runs",
