@@ -128,7 +128,7 @@ fn refusal(config: &Config, request: &Request) -> Option<Response> {
         return Some(redirect.header(header::LOCATION, login).finish());
     }
     let detail = if web::is_of_person(request) {
-        "The session has ended: log in in another tab, then go back and try again."
+        "The session has ended: sign in in another tab, then go back and try again."
     } else {
         "send the API token as `Authorization: Bearer …`"
     };

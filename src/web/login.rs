@@ -36,7 +36,7 @@ pub async fn login(app: Data<&App>, body: Body) -> Result<Response, Problem> {
     let Some(cookie) = access::session_cookie(&app.config, fields.text("token").trim()) else {
         // Who guesses shall not guess quickly.
         tokio::time::sleep(AFTER_WRONG_TOKEN).await;
-        tracing::warn!("somebody logged in with a wrong token");
+        tracing::warn!("somebody tried to sign in with a wrong token");
         return page::render(422, "login.html", json!({ "next": next, "is_wrong": true }));
     };
     let mut response = page::see_other(next);

@@ -59,7 +59,7 @@ function watchStrip() {
     // The token is asked for again: the login page leads back to this one.
     if (event.detail.xhr.status === 401) {
       const back = encodeURIComponent(location.pathname + location.search);
-      strip.innerHTML = `<a href="/login?next=${back}">The session has ended: log in again</a>`;
+      strip.innerHTML = `<a href="/login?next=${back}">The session has ended: sign in again</a>`;
       return;
     }
     stale(true);
@@ -89,7 +89,7 @@ function tellFailures() {
   document.body.addEventListener("htmx:sendError", unlessOfStrip(() => "This was not done: the server does not answer."));
   document.body.addEventListener("htmx:responseError", unlessOfStrip((status) =>
     status === 401
-      ? "This was not done: the session has ended. Log in in another tab, then try again."
+      ? "This was not done: the session has ended. Sign in in another tab, then try again."
       : `This was not done: the server answered with status ${status}.`));
 }
 

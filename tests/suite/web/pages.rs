@@ -34,7 +34,7 @@ async fn every_page_has_a_title_landmarks_and_one_heading() {
 async fn a_session_that_has_ended_is_told_to_a_person_in_words() {
     let server = support::start_with(|config| config.api_token = "secret".into()).await;
     let page = server.send("/ui/runs", &super::QUICK).await;
-    page.holds(401, &["<h1", "log in in another tab", "href=\"/login\""]);
+    page.holds(401, &["<h1", "sign in in another tab", "href=\"/login\""]);
     let part = server
         .send_for_part("/ui/prompts", &[("prompt", "x")])
         .await;
