@@ -200,6 +200,9 @@ fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
     }
     let options =
         SqliteConnectOptions::from_str(url).map_err(|error| address(error.to_string()))?;
+    if options.get_filename().as_os_str().is_empty() {
+        return Err(address("it names no file".into()));
+    }
     Ok(options
         .create_if_missing(true)
         .foreign_keys(true)

@@ -194,6 +194,7 @@ async fn addresses_of_no_use_are_told_with_what_to_write() {
     for (url, words) in [
         ("postgres://me:secret@host/x".to_owned(), "SQLite only"),
         ("mysql://x".to_owned(), "does not begin with `sqlite:`"),
+        ("sqlite:".to_owned(), "names no file"),
         (format!("sqlite:{}", text.display()), "cannot open"),
         (format!("sqlite:{}", folder.path().display()), "cannot open"),
         ("sqlite:/dev/null/x.db".to_owned(), "cannot open"),
