@@ -174,6 +174,7 @@ impl Backend for Ollama {
             size_vram_bytes: vram,
             cpu_percent: (size > 0).then(|| 100.0 * size.saturating_sub(vram) as f64 / size as f64),
             context_length: loaded.context_length,
+            digest: loaded.digest,
         })
     }
 
@@ -183,8 +184,10 @@ impl Backend for Ollama {
         // The answer comes before it happened.
         let begun = tokio::time::Instant::now();
         while begun.elapsed() < UNLOAD_TIMEOUT {
-            let loaded = self.loaded().await.unwrap_or_default();
-            if !loaded.iter().any(|one| same(&one.name, model)) {
+            // No answer says nothing: the server may be silent just while it unloads.
+            if let Some(loaded) = self.loaded().await
+                && !loaded.iter().any(|one| same(&one.name, model))
+            {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -273,6 +276,7 @@ struct Loaded {
     size: Option<u64>,
     size_vram: Option<u64>,
     context_length: Option<u64>,
+    digest: Option<String>,
 }
 
 #[derive(Deserialize)]

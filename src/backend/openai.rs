@@ -300,7 +300,7 @@ impl OpenAiDecoder {
             // `prompt_n` counts the evaluated tokens only, `cache_n` the cached ones beside them.
             report.cached_prompt_tokens = timings.cache_n.or(report.cached_prompt_tokens);
             if let (Some(cached), Some(evaluated)) = (timings.cache_n, timings.prompt_n) {
-                report.prompt_tokens = Some(cached + evaluated);
+                report.prompt_tokens = cached.checked_add(evaluated);
             }
             report.prompt_eval = milliseconds(timings.prompt_ms);
             report.eval = milliseconds(timings.predicted_ms);

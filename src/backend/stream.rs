@@ -105,7 +105,9 @@ pub struct News<'a> {
     pub thinking: &'a str,
 }
 
-/// Sends a call and follows its answer to the end, whatever end that is.
+/// Sends a call and follows its answer to the end, whatever end that is. Beside the timeline it
+/// gives the moment of the send that the timeline counts from; `None` where nothing was sent, or
+/// the call was cancelled before anything came.
 /// `watch` is told of every content chunk, after it was stamped and counted.
 pub async fn follow(
     transport: &Transport,
@@ -114,11 +116,12 @@ pub async fn follow(
     bounds: &Bounds,
     cancel: CancellationToken,
     watch: &mut (dyn FnMut(News<'_>) + Send),
-) -> Timeline {
+) -> (Timeline, Option<Instant>) {
     let mut arrivals = transport.send(call, bounds.deadlines, cancel);
     let mut reader = Reader::new(decoder, bounds);
     let outcome = reader.read(&mut arrivals, watch).await;
-    reader.close(outcome)
+    let sent = reader.sent;
+    (reader.close(outcome), sent)
 }
 
 struct Reader<'a> {
@@ -156,6 +159,10 @@ impl<'a> Reader<'a> {
     ) -> Result<(), ErrorInfo> {
         while let Some(arrival) = arrivals.recv().await {
             match arrival {
+                Arrival::Sent { connect, sent } => {
+                    self.timeline.connect = Some(connect);
+                    self.sent = Some(sent);
+                }
                 Arrival::Head {
                     connect,
                     sent,
@@ -174,7 +181,7 @@ impl<'a> Reader<'a> {
                         return Err(failure(ErrorCode::Protocol, message));
                     }
                 }
-                Arrival::Data { at, bytes } => {
+                Arrival::Data { at, bytes, _room } => {
                     let at = self
                         .sent
                         .map_or(Duration::ZERO, |sent| at.saturating_duration_since(sent));

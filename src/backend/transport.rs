@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use rustls_platform_verifier::ConfigVerifierExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::stream::Call;
@@ -27,6 +27,8 @@ use super::stream::Call;
 /// Pieces of one answer that may wait for their reader. A reader is only slower than a model
 /// when the whole machine is starved; the room is wide so that even then no read is put off.
 const ARRIVALS: usize = 16_384;
+/// Bytes of one answer that may wait so: a server that floods must not fill the memory.
+const WAITING_BYTES: u32 = 32 << 20;
 
 /// What TLS trusts: the certificates of the machine, read once.
 static TLS: LazyLock<Result<Arc<rustls::ClientConfig>, rustls::Error>> =
@@ -48,6 +50,13 @@ pub struct Deadlines {
 /// Something that a timed socket saw.
 #[derive(Debug)]
 pub enum Arrival {
+    /// The request went out, and nothing came back; of an answer the head tells it.
+    Sent {
+        /// Setting up the connection, before the send.
+        connect: Duration,
+        /// The last byte of the request was handed to the kernel.
+        sent: Instant,
+    },
     /// Status and headers came.
     Head {
         /// Setting up the connection, before the send.
@@ -67,6 +76,8 @@ pub enum Arrival {
         at: Instant,
         /// The bytes.
         bytes: Bytes,
+        /// Their part of what may wait; free again when this is dropped.
+        _room: Option<OwnedSemaphorePermit>,
     },
     /// The body ended as HTTP says it should.
     End,
@@ -201,14 +212,21 @@ async fn exchange(
 
     let conversation = async {
         let send_begun = Instant::now();
-        let response = tokio::time::timeout(
+        let answer = tokio::time::timeout(
             deadlines.first_byte.min(deadlines.total),
             sender.send_request(request),
         )
         .await
-        .map_err(|_| too_late(deadlines))?
-        .map_err(|error| classify(&error))?;
+        .map_err(|_| too_late(deadlines))
+        .and_then(|answer| answer.map_err(|error| classify(&error)));
         let sent = stamps.written().unwrap_or(send_begun);
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                let _ = arrivals.send(Arrival::Sent { connect, sent }).await;
+                return Err(error);
+            }
+        };
         let _ = arrivals.send(head(&response, connect, sent)).await;
         read_body(response.into_body(), &stamps, sent, deadlines, arrivals).await
     };
@@ -226,7 +244,7 @@ async fn exchange(
 }
 
 fn too_late(deadlines: Deadlines) -> TransportError {
-    if deadlines.total <= deadlines.first_byte {
+    if deadlines.total < deadlines.first_byte {
         TransportError::Total(deadlines.total)
     } else {
         TransportError::FirstByte(deadlines.first_byte)
@@ -240,8 +258,13 @@ async fn read_body(
     deadlines: Deadlines,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> Result<(), TransportError> {
+    let budget = Arc::new(Semaphore::new(WAITING_BYTES as usize));
     loop {
         let left = deadlines.total.saturating_sub(sent.elapsed());
+        // A frame that is there already would win against a timeout of nothing, for ever.
+        if left.is_zero() {
+            return Err(TransportError::Total(deadlines.total));
+        }
         let wait = deadlines.idle.min(left);
         let Ok(frame) = tokio::time::timeout(wait, body.frame()).await else {
             return Err(if left <= deadlines.idle {
@@ -255,9 +278,19 @@ async fn read_body(
             Some(Err(error)) => return Err(classify(&error)),
             Some(Ok(frame)) => {
                 let at = stamps.read().unwrap_or_else(Instant::now);
-                if let Ok(bytes) = frame.into_data()
-                    && arrivals.send(Arrival::Data { at, bytes }).await.is_err()
-                {
+                let Ok(bytes) = frame.into_data() else {
+                    continue;
+                };
+                let size = u32::try_from(bytes.len()).unwrap_or(WAITING_BYTES);
+                let room = Arc::clone(&budget)
+                    .acquire_many_owned(size.min(WAITING_BYTES))
+                    .await;
+                let arrival = Arrival::Data {
+                    at,
+                    bytes,
+                    _room: room.ok(),
+                };
+                if arrivals.send(arrival).await.is_err() {
                     return Ok(());
                 }
             }

@@ -7,31 +7,38 @@ use std::time::{Duration, Instant};
 use super::{Eye, MachineError};
 use crate::record::{Sample, Samples};
 
+/// The last look of the baseline is this part of an interval before its end.
+const MARGIN: u32 = 10;
+
 /// A thread that looks at the machine until it is stopped.
 pub struct Sampler {
+    zero: Instant,
     stop: Sender<()>,
     thread: Option<JoinHandle<Samples>>,
 }
 
 impl Sampler {
-    /// Starts looking, every `interval`. Offsets are seconds since `zero`, negative before it.
-    /// No more than `max_samples` are kept: beyond it every second one is dropped and the
-    /// interval doubles. `observer` sees every sample.
+    /// Starts looking, every `interval`. Offsets are seconds since `zero`, which is `baseline`
+    /// after now and a little, so that the last look of the baseline lies before it. No more than
+    /// `max_samples` are kept: beyond it only every second one is, then every fourth, and so on.
+    /// `observer` sees every sample.
     pub fn start(
-        zero: Instant,
+        baseline: Duration,
         interval: Duration,
         max_samples: usize,
         mut observer: impl FnMut(&Sample) + Send + 'static,
     ) -> Result<Self, MachineError> {
         let (stop, stopped) = channel();
         let mut eye = Eye::new()?;
+        let begun = Instant::now();
+        let zero = begun + baseline + interval / MARGIN;
         let thread = std::thread::Builder::new()
             .name("sampler".into())
             .spawn(move || {
                 let mut series = Series::new(interval, max_samples);
-                let mut due = Instant::now();
+                let mut due = begun;
                 loop {
-                    due += series.interval;
+                    due += interval;
                     let wait = due.saturating_duration_since(Instant::now());
                     match stopped.recv_timeout(wait) {
                         Err(RecvTimeoutError::Timeout) => {}
@@ -39,7 +46,7 @@ impl Sampler {
                     }
                     let now = Instant::now();
                     // After the machine slept, what was missed is not made up for.
-                    if now.saturating_duration_since(due) > 4 * series.interval {
+                    if now.saturating_duration_since(due) > 4 * interval {
                         due = now;
                     }
                     let sample = eye.look(offset(now, zero));
@@ -48,9 +55,15 @@ impl Sampler {
                 }
             })?;
         Ok(Self {
+            zero,
             stop,
             thread: Some(thread),
         })
+    }
+
+    /// What offsets count from: the end of the baseline.
+    pub fn zero(&self) -> Instant {
+        self.zero
     }
 
     /// Stops looking and gives what was seen.
@@ -77,6 +90,12 @@ struct Series {
     interval: Duration,
     max: usize,
     items: Vec<Sample>,
+    /// Every so many-th look is kept.
+    stride: usize,
+    /// Looks since the last one that was kept.
+    since: usize,
+    /// The newest look, where it was not kept.
+    newest: Option<Sample>,
 }
 
 impl Series {
@@ -85,10 +104,20 @@ impl Series {
             interval,
             max: max.max(2),
             items: Vec::new(),
+            stride: 1,
+            since: 0,
+            newest: None,
         }
     }
 
     fn push(&mut self, sample: Sample) {
+        self.since += 1;
+        if self.since < self.stride {
+            self.newest = Some(sample);
+            return;
+        }
+        self.since = 0;
+        self.newest = None;
         self.items.push(sample);
         if self.items.len() > self.max {
             // The newest has an even distance from itself: it stays.
@@ -100,10 +129,12 @@ impl Series {
                 keep
             });
             self.interval *= 2;
+            self.stride *= 2;
         }
     }
 
-    fn finish(self) -> Samples {
+    fn finish(mut self) -> Samples {
+        self.items.extend(self.newest);
         Samples {
             interval: self.interval.as_secs_f64(),
             items: self.items,
@@ -125,13 +156,16 @@ mod tests {
                 ..eye.look(0.0)
             });
             assert!(series.items.len() <= 8);
-            assert_eq!(
-                series.items.last().map(|sample| sample.offset),
-                Some(f64::from(number))
-            );
         }
         let samples = series.finish();
-        assert!(samples.interval > 0.25);
+        assert_eq!(samples.items.last().map(|sample| sample.offset), Some(99.0));
+        assert!((samples.interval - 0.25 * 16.0).abs() < 1e-9);
+        let kept: Vec<f64> = samples.items.iter().map(|sample| sample.offset).collect();
+        let even = kept.windows(2).take(kept.len() - 2);
+        assert!(
+            even.clone().all(|pair| (pair[1] - pair[0] - 16.0).abs() < 1e-9),
+            "{kept:?}"
+        );
         assert!(
             samples
                 .items
@@ -142,12 +176,13 @@ mod tests {
 
     #[test]
     fn the_machine_is_seen_before_and_after_zero() {
-        let zero = Instant::now() + Duration::from_millis(60);
         let (seen, news) = channel();
-        let sampler = Sampler::start(zero, Duration::from_millis(20), 100, move |sample| {
+        let (baseline, interval) = (Duration::from_millis(60), Duration::from_millis(20));
+        let sampler = Sampler::start(baseline, interval, 100, move |sample| {
             let _ = seen.send(sample.offset);
         })
         .unwrap();
+        assert!(news.recv().unwrap() < 0.0);
         while news.recv().unwrap() < 0.0 {}
         let found = sampler.stop();
         assert!(

@@ -470,6 +470,7 @@ mod tests {
     fn what_changed_about_a_model_is_named() {
         let placed = |percent| {
             Some(Placement {
+                digest: None,
                 size_bytes: 100,
                 size_vram_bytes: 50,
                 cpu_percent: Some(percent),

@@ -202,6 +202,9 @@ pub struct Placement {
     pub cpu_percent: Option<f64>,
     /// Context that the model was loaded with, tokens.
     pub context_length: Option<u64>,
+    /// Digest of the model that is loaded.
+    #[serde(default)]
+    pub digest: Option<String>,
 }
 
 /// Every content chunk of a stream.

@@ -1,7 +1,6 @@
 //! Sends the requests of a plan, times them and looks at the machine meanwhile.
 //! Results go out through a channel; what becomes of them is not known here.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,20 +70,20 @@ pub async fn run(
     results: mpsc::Sender<Finished>,
 ) -> Result<Samples, MachineError> {
     let baseline = Duration::from_secs_f64(engine.sampling.baseline);
-    let zero = Instant::now() + baseline;
     let watched = Arc::new(Watched::default());
     let sampler = {
         let (watched, log) = (Arc::clone(&watched), job.log.clone());
         let interval = Duration::from_secs_f64(engine.sampling.interval);
-        Sampler::start(zero, interval, engine.sampling.max_samples, move |sample| {
+        Sampler::start(baseline, interval, engine.sampling.max_samples, move |sample| {
             watched.lock().samples.push(sample.clone());
             log.announce(RunEvent::SampleTaken(SampleTaken {
                 sample: sample.clone(),
             }));
         })?
     };
+    let zero = sampler.zero();
     tokio::select! {
-        () = tokio::time::sleep(baseline) => {}
+        () = tokio::time::sleep_until(zero.into()) => {}
         () = job.cancel.cancelled() => {}
     }
     let mut lanes = JoinSet::new();
@@ -94,7 +93,6 @@ pub async fn run(
             job: Arc::clone(&job),
             watched: Arc::clone(&watched),
             zero,
-            placements: HashMap::new(),
         };
         lanes.spawn(walk.walk(lane, results.clone()).in_current_span());
     }
@@ -147,11 +145,10 @@ struct Lane {
     job: Arc<Job>,
     watched: Arc<Watched>,
     zero: Instant,
-    placements: HashMap<usize, Option<Placement>>,
 }
 
 impl Lane {
-    async fn walk(mut self, lane: usize, results: mpsc::Sender<Finished>) {
+    async fn walk(self, lane: usize, results: mpsc::Sender<Finished>) {
         let job = Arc::clone(&self.job);
         for step in &job.plan.lanes[lane] {
             if job.cancel.is_cancelled() {
@@ -177,47 +174,56 @@ impl Lane {
 
     /// One request; `None` only where the backend is gone from the configuration, which the
     /// check before the run excludes.
-    async fn step(&mut self, step: &Step) -> Option<BenchmarkResult> {
+    async fn step(&self, step: &Step) -> Option<BenchmarkResult> {
         let job = Arc::clone(&self.job);
         let model = &job.plan.models[step.model];
         let backend = Arc::clone(self.engine.backends.get(&model.backend)?);
-        if job.request.cold_start
-            && !step.warmup
-            && let Err(error) = backend.unload(&model.name).await
-        {
-            let info = ErrorInfo {
-                code: ErrorCode::Server,
-                message: error.to_string(),
-            };
-            let timeline = Timeline {
-                outcome: Outcome::Failed(info),
-                ..Timeline::default()
-            };
-            return Some(self.result(step, &timeline, None, &[], Utc::now()));
-        }
         let timestamp = Utc::now();
-        let begun = Instant::now();
-        job.log.announce(RunEvent::RequestStarted(RequestStarted {
+        let started = RunEvent::RequestStarted(RequestStarted {
             request: step.index,
             model_index: u32::try_from(step.model).unwrap_or(u32::MAX),
             model: model.name.clone(),
             backend: model.backend.clone(),
             repetition: step.repetition,
             warmup: step.warmup,
-        }));
-        self.watched.begin();
-        let timeline = self.follow(step, backend.as_ref()).await;
-        let samples = self.watched.end();
-        let sent = begun + timeline.connect.unwrap_or_default();
-        log_outcome(&timeline);
-        if !self.placements.contains_key(&step.model) && !job.cancel.is_cancelled() {
-            self.placements
-                .insert(step.model, backend.placement(&model.name).await);
+        });
+        if job.request.cold_start
+            && !step.warmup
+            && let Err(info) = self.unload(backend.as_ref(), &model.name).await
+        {
+            let timeline = Timeline {
+                outcome: Outcome::Failed(info),
+                ..Timeline::default()
+            };
+            job.log.announce(started);
+            return Some(self.result(step, &timeline, None, &[], timestamp, None));
         }
-        Some(self.result(step, &timeline, Some(sent), &samples, timestamp))
+        job.log.announce(started);
+        self.watched.begin();
+        let (timeline, sent) = self.follow(step, backend.as_ref()).await;
+        let samples = self.watched.end();
+        log_outcome(&timeline);
+        // After every request: what else goes on may have moved the model meanwhile.
+        let placement = tokio::select! {
+            placement = backend.placement(&model.name) => placement,
+            () = job.cancel.cancelled() => None,
+        };
+        Some(self.result(step, &timeline, sent, &samples, timestamp, placement))
     }
 
-    async fn follow(&self, step: &Step, backend: &dyn Backend) -> Timeline {
+    /// Unloads a model, unless the run is to stop meanwhile.
+    async fn unload(&self, backend: &dyn Backend, model: &str) -> Result<(), ErrorInfo> {
+        let (code, message) = tokio::select! {
+            unloaded = backend.unload(model) => match unloaded {
+                Ok(()) => return Ok(()),
+                Err(error) => (ErrorCode::Server, error.to_string()),
+            },
+            () = self.job.cancel.cancelled() => (ErrorCode::Cancelled, "cancelled".to_owned()),
+        };
+        Err(ErrorInfo { code, message })
+    }
+
+    async fn follow(&self, step: &Step, backend: &dyn Backend) -> (Timeline, Option<Instant>) {
         let job = &self.job;
         let model = &job.plan.models[step.model];
         let call = backend.call(&job.request, &model.name, &job.plan.prompts[step.prompt]);
@@ -226,7 +232,7 @@ impl Lane {
             bounds.deadlines.total = Duration::from_secs_f64(timeout);
         }
         let mut teller = Teller::new(step, &job.log);
-        let timeline = follow(
+        let followed = follow(
             &self.engine.transport,
             call,
             backend.decoder(),
@@ -236,7 +242,7 @@ impl Lane {
         )
         .await;
         teller.tell();
-        timeline
+        followed
     }
 
     fn result(
@@ -246,6 +252,7 @@ impl Lane {
         sent: Option<Instant>,
         samples: &[Sample],
         timestamp: chrono::DateTime<Utc>,
+        placement: Option<Placement>,
     ) -> BenchmarkResult {
         let job = &self.job;
         let model = &job.plan.models[step.model];
@@ -260,7 +267,8 @@ impl Lane {
         BenchmarkResult {
             model: model.name.clone(),
             backend: model.backend.clone(),
-            digest: job.digests.get(step.model).cloned().flatten(),
+            digest: (placement.as_ref().and_then(|it| it.digest.clone()))
+                .or_else(|| job.digests.get(step.model).cloned().flatten()),
             repetition: step.repetition,
             warmup: step.warmup,
             contended,
@@ -275,7 +283,7 @@ impl Lane {
             timing: measured.timing,
             throughput: measured.throughput,
             system_impact,
-            placement: self.placements.get(&step.model).cloned().flatten(),
+            placement,
             notes: measured.notes,
             chunks: Some(measured.chunks),
         }

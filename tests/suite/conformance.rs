@@ -77,7 +77,7 @@ impl Bench {
         let request = BenchmarkRequest::new("Why?", vec![model.to_owned()]);
         let call = backend.call(&request, model, "Why?");
         let cancel = CancellationToken::new();
-        let timeline = follow(
+        let (timeline, _) = follow(
             &self.transport,
             call,
             backend.decoder(),
