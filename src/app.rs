@@ -29,8 +29,8 @@ use crate::machine::{self, Watch};
 use crate::measure;
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryPage,
-    HistoryQuery, ModelName, ModelSummary, NewPrompt, RunEvent, RunId, SavedPrompt, Status,
-    Validity,
+    HistoryQuery, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId, SavedPrompt,
+    Status, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -134,6 +134,10 @@ impl From<QueueFull> for AppError {
     }
 }
 
+/// Nobody types more, and the database refuses much longer patterns.
+const LONGEST_SEARCH: usize = 1000;
+/// More runs in one comparison are more than anybody compares, and each is read whole.
+const MOST_COMPARED: usize = 100;
 /// How often the record of a run in another process is read.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How long runs may take to store what they measured when the program ends.
@@ -255,8 +259,16 @@ impl App {
             worker: machine::hostname(),
             samples: None,
         };
-        self.inner.store.create_run(&run).await?;
-        self.set_going(run.clone(), plan, ticket);
+        // In a task of its own: who asked may go away between the two steps.
+        let (app, created) = (self.clone(), run.clone());
+        let going = tokio::spawn(async move {
+            app.inner.store.create_run(&created).await?;
+            app.set_going(created, plan, ticket);
+            Ok::<(), AppError>(())
+        });
+        going
+            .await
+            .map_err(|error| AppError::Storage(error.to_string()))??;
         Ok(run)
     }
 
@@ -278,14 +290,44 @@ impl App {
             cancel,
         };
         let span = tracing::info_span!("run", id = %run.id);
+        let (app, id) = (self.clone(), run.id.clone());
         let execution = Execution {
             app: self.clone(),
             job: Arc::new(job),
             run,
             is_behind: false,
+            answer_bytes: 0,
         };
-        let task = execution.carry_out(ticket, ended).instrument(span);
-        self.inner.runs.spawn(task);
+        let task = tokio::spawn(execution.carry_out(ticket, ended).instrument(span));
+        self.inner.runs.spawn(async move {
+            if let Err(error) = task.await {
+                app.bury(&id, &error.to_string()).await;
+            }
+        });
+    }
+
+    /// Ends a run whose task broke off, so that it does not seem to go on for ever.
+    async fn bury(&self, id: &RunId, reason: &str) {
+        tracing::error!(%id, reason, "a run broke off");
+        if let Ok(Some(mut run)) = self.inner.store.run(id).await {
+            run.status = Status::Failed;
+            run.status_reason = Some(format!("the program failed in the middle of it: {reason}"));
+            run.queue_position = None;
+            run.finished_at = Some(Utc::now());
+            if let Err(error) = self.inner.store.update_run(&run).await {
+                tracing::error!(%id, %error, "the run could not be stored");
+            }
+            if let Some(log) = self.inner.logs.get(id) {
+                log.announce(RunEvent::RunFinished(RunFinished {
+                    id: run.id,
+                    status: run.status,
+                    status_reason: run.status_reason,
+                    summary: run.summary,
+                }));
+            }
+        }
+        self.inner.logs.close(id);
+        self.active().remove(id);
     }
 
     /// Waits for the end of a run and gives its whole record.
@@ -312,6 +354,16 @@ impl App {
 
     /// A page of history.
     pub async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, AppError> {
+        if query
+            .q
+            .as_ref()
+            .is_some_and(|text| text.len() > LONGEST_SEARCH)
+        {
+            return Err(AppError::Invalid(vec![FieldError {
+                pointer: "/q".into(),
+                message: format!("at most {LONGEST_SEARCH} bytes"),
+            }]));
+        }
         Ok(self.inner.store.history(query).await?)
     }
 
@@ -368,6 +420,12 @@ impl App {
 
     /// Two or more runs compared; within one run, its models.
     pub async fn compare(&self, ids: &[RunId]) -> Result<Comparison, AppError> {
+        if ids.len() > MOST_COMPARED {
+            return Err(AppError::Invalid(vec![FieldError {
+                pointer: "/ids".into(),
+                message: format!("at most {MOST_COMPARED} runs"),
+            }]));
+        }
         let mut runs = Vec::new();
         for id in ids {
             runs.push(self.record(id).await?);

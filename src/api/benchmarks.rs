@@ -25,7 +25,13 @@ use crate::record::{
 };
 
 /// Proxies close a silent connection after about half a minute.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often a silent stream of events says that it is still there: often enough that neither this
+/// server nor a proxy takes it for dead.
+pub fn keep_alive(app: &App) -> Duration {
+    KEEP_ALIVE.min(Duration::from_secs_f64(app.config.timeouts.client / 3.0))
+}
+
 /// How long a run may take to end, and tell so, once the program is stopping.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -295,7 +301,7 @@ impl Benchmarks {
                 }),
         );
         Ok(EventStream::new(events)
-            .keep_alive(KEEP_ALIVE)
+            .keep_alive(keep_alive(&app))
             .to_event(move |event| {
                 let id = *ids
                     .lock()

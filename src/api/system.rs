@@ -51,6 +51,7 @@ impl System {
     )]
     async fn events(&self, app: Data<&App>) -> Result<Looks, Failure> {
         let app = app.clone();
+        let keep_alive = super::benchmarks::keep_alive(&app);
         let stopping = app.stopping().cancelled_owned();
         let looks = futures_util::stream::unfold((app, true), |(app, first)| async move {
             if !first {
@@ -61,7 +62,7 @@ impl System {
         let looks: Pin<Box<dyn Stream<Item = SystemNow> + Send>> =
             Box::pin(looks.take_until(stopping));
         Ok(EventStream::new(looks)
-            .keep_alive(super::benchmarks::KEEP_ALIVE)
+            .keep_alive(keep_alive)
             .to_event(|look| {
                 Event::message(serde_json::to_string(&look).unwrap_or_default())
                     .event_type("system")

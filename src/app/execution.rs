@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::App;
+use crate::machine;
 use crate::measure;
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, ErrorCode, ErrorInfo, Queued, RequestFinished, RunEvent,
@@ -26,6 +27,9 @@ const RETRIES: [Duration; 4] = [
     Duration::from_secs(5),
 ];
 
+/// Answers of one run are kept until its end: so many bytes of them at most.
+const MOST_ANSWER_BYTES: usize = 1 << 30;
+
 /// A run on its way.
 pub struct Execution {
     /// The program.
@@ -36,6 +40,8 @@ pub struct Execution {
     pub run: BenchmarkResponse,
     /// A result could not be stored: it is in the record here and not in the database.
     pub is_behind: bool,
+    /// Bytes of all answers so far.
+    pub answer_bytes: usize,
 }
 
 /// Why a run ended before its plan did.
@@ -105,6 +111,8 @@ impl Execution {
     async fn measure(&mut self) -> Option<Cut> {
         self.run.status = Status::Running;
         self.run.queue_position = None;
+        // It may have waited for hours.
+        self.run.system_info = machine::system_info();
         self.save().await;
         let total = self.run.total_requests;
         self.job.log.announce(RunEvent::RunStarted(RunStarted {
@@ -127,17 +135,21 @@ impl Execution {
         let mut cut = None;
         loop {
             tokio::select! {
-                finished = results.recv() => match finished {
-                    None => break,
-                    Some(mut finished) => {
-                        if let Some(Cut::TimedOut(limit)) = cut {
-                            name_timeout(&mut finished.result, limit);
+                finished = results.recv() => {
+                    let Some(mut finished) = finished else { break };
+                    if let Some(Cut::TimedOut(limit)) = cut {
+                        name_timeout(&mut finished.result, limit);
+                    }
+                    let trouble = match self.keep(finished).await {
+                        Err(error) => format!("a result could not be stored: {error}"),
+                        Ok(()) if self.answer_bytes > MOST_ANSWER_BYTES => {
+                            format!("its answers have more than {MOST_ANSWER_BYTES} bytes")
                         }
-                        if let Err(error) = self.keep(finished).await {
-                        cut.get_or_insert(Cut::Failed(format!("a result could not be stored: {error}")));
-                        self.job.cancel.cancel();
-                    }},
-                },
+                        Ok(()) => continue,
+                    };
+                    cut.get_or_insert(Cut::Failed(trouble));
+                    self.job.cancel.cancel();
+                }
                 () = &mut deadline, if cut.is_none() && !self.job.cancel.is_cancelled() => {
                     cut = Some(Cut::TimedOut(limit));
                     self.job.cancel.cancel();
@@ -159,6 +171,8 @@ impl Execution {
 
     /// Stores a result, then announces it.
     async fn keep(&mut self, finished: Finished) -> Result<(), StoreError> {
+        let thinking = finished.result.thinking.as_ref();
+        self.answer_bytes += finished.result.response.len() + thinking.map_or(0, String::len);
         let index = u32::try_from(self.run.results.len()).unwrap_or(u32::MAX);
         let (store, id) = (self.app.inner.store.clone(), self.run.id.clone());
         let result = &finished.result;
@@ -185,21 +199,19 @@ impl Execution {
     }
 
     async fn keep_samples(&mut self, samples: Samples) {
-        if let Err(error) = self
-            .app
-            .inner
-            .store
-            .save_samples(&self.run.id, &samples)
-            .await
-        {
+        let (store, id) = (&self.app.inner.store, &self.run.id);
+        let patient = CancellationToken::new();
+        if let Err(error) = persist(&patient, || store.save_samples(id, &samples)).await {
             tracing::error!(%error, "the samples could not be stored");
+            self.is_behind = true;
         }
         self.run.samples = Some(samples);
     }
 
     fn finish(&mut self, cut: Option<Cut>) {
         let run = &mut self.run;
-        let succeeded = run.results.iter().filter(|result| result.success).count();
+        let measured = run.results.iter().filter(|result| !result.warmup);
+        let succeeded = measured.filter(|result| result.success).count();
         let all = run.results.iter().all(|result| result.success);
         let by_results = if succeeded == 0 {
             Status::Failed

@@ -36,11 +36,14 @@ impl App {
         let app = self.clone();
         let work = async move {
             while app.is_unsaved(&id) {
-                tokio::select! {
-                    () = tokio::time::sleep(INTERVAL) => {}
-                    () = app.inner.stopping.cancelled() => return,
-                }
+                let is_last = tokio::select! {
+                    () = tokio::time::sleep(INTERVAL) => false,
+                    () = app.inner.stopping.cancelled() => true,
+                };
                 app.settle(&id).await;
+                if is_last {
+                    return;
+                }
             }
         };
         self.inner.runs.spawn(work.in_current_span());

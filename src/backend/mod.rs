@@ -98,22 +98,6 @@ pub enum BackendError {
 pub fn configured(config: &Config, reference_url: &str) -> Result<Backends, BackendError> {
     let mut backends = Backends::new();
     for (name, settings) in &config.backends {
-        let url: Result<hyper::Uri, _> = settings.url.parse();
-        let fault = match &url {
-            Err(error) => Some(error.to_string()),
-            Ok(url) if url.host().is_none() || url.scheme().is_none() => {
-                Some("not an address such as http://127.0.0.1:11434".to_owned())
-            }
-            Ok(_) => None,
-        };
-        if let Some(reason) = fault {
-            return Err(BackendError::Unreachable {
-                backend: name.clone(),
-                url: settings.url.clone(),
-                reason,
-                advice: format!("correct `backends.{name}.url`"),
-            });
-        }
         let backend: Arc<dyn Backend> = match settings.kind {
             BackendKind::Ollama => Arc::new(Ollama::new(name, settings)?),
             BackendKind::Openai => Arc::new(OpenAi::new(name, settings)?),

@@ -385,6 +385,17 @@ mod tests {
     }
 
     #[test]
+    fn counts_beyond_all_measure_are_unknown() {
+        let mut decoder = OpenAiDecoder::default();
+        let event = r#"{"choices":[],"timings":{"cache_n":18446744073709551615,"prompt_n":2,
+            "prompt_ms":1e300,"predicted_n":1,"predicted_ms":-4.0}}"#;
+        decoder.frame(event.as_bytes()).unwrap();
+        let report = decoder.finish().report;
+        assert_eq!(report.prompt_tokens, None);
+        assert_eq!((report.prompt_eval, report.eval), (None, None));
+    }
+
+    #[test]
     fn an_error_event_is_the_servers_word() {
         let mut decoder = OpenAiDecoder::default();
         let error = decoder.frame(br#"{"error":{"message":"out of memory","code":500}}"#);

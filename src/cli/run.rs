@@ -98,8 +98,15 @@ impl Run {
         let app = App::open(config).await?;
         let finished = follow(&app, request, signal).await;
         app.shutdown().await;
-        let (run, interrupted) = finished?;
+        let Some((run, interrupted)) = finished? else {
+            return Ok(Exit::Interrupted);
+        };
         report::present(&run, output)?;
+        if app.is_unsaved(&run.id) {
+            return Err(anyhow::anyhow!(
+                "the run is not stored: the database did not take it; what is printed is all there is"
+            ));
+        }
         Ok(if interrupted {
             Exit::Interrupted
         } else if run.status == Status::Completed {
@@ -169,16 +176,19 @@ fn read_prompt(path: &Path, most: usize) -> Result<String, Usage> {
 }
 
 /// Starts a run and shows it until it ends; a signal cancels it. Whether one came is told beside
-/// the record.
+/// the record; `None` where it came before there was a run.
 async fn follow(
     app: &App,
     request: BenchmarkRequest,
     signal: impl Future<Output = ()>,
-) -> Result<(BenchmarkResponse, bool), AppError> {
-    let run = app.start(request).await?;
+) -> Result<Option<(BenchmarkResponse, bool)>, AppError> {
+    tokio::pin!(signal);
+    let run = tokio::select! {
+        run = app.start(request) => run?,
+        () = &mut signal => return Ok(None),
+    };
     let progress = Progress::new(&run);
     let mut events = app.events(&run.id, None).await?;
-    tokio::pin!(signal);
     let mut interrupted = false;
     loop {
         tokio::select! {
@@ -193,5 +203,5 @@ async fn follow(
         }
     }
     progress.finish();
-    Ok((app.finished(&run.id).await?, interrupted))
+    Ok(Some((app.finished(&run.id).await?, interrupted)))
 }

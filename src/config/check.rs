@@ -153,6 +153,12 @@ fn backend_problem(name: &str, backend: &BackendConfig) -> Option<(&'static str,
     if !usable {
         return Some(("url", "must be an address such as `http://192.0.2.7:11434`"));
     }
+    if backend.url.contains('@') {
+        return Some((
+            "url",
+            "must hold no user name and password; a token goes into `api_key`",
+        ));
+    }
     let key = backend.api_key.reveal().unwrap_or_default();
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some((

@@ -170,7 +170,7 @@ fn file_layer(path: &Path, text: &str) -> Result<Layer, ConfigError> {
         .data()
         .map_err(|error| ConfigError::Syntax {
             path: path.to_path_buf(),
-            message: error.kind.to_string().trim().to_owned(),
+            message: without_source(&error.kind.to_string()),
         })?;
     let values = data.into_values().next().unwrap_or_default();
     let origin = path.display().to_string();
@@ -185,6 +185,17 @@ fn file_layer(path: &Path, text: &str) -> Result<Layer, ConfigError> {
         }
     }
     Ok(Layer { origin, values })
+}
+
+/// The place and the fault without the lines between, which quote the file: a secret may stand there.
+fn without_source(message: &str) -> String {
+    let lines = message.trim().lines();
+    let told = lines.filter(|line| {
+        !line
+            .trim_start()
+            .starts_with(|it: char| it == '|' || it.is_ascii_digit())
+    });
+    told.map(str::trim).collect::<Vec<_>>().join(": ")
 }
 
 fn backend_names(values: &Dict) -> Vec<String> {

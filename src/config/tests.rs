@@ -171,6 +171,15 @@ fn wrong_types_name_the_setting_and_its_source() {
 }
 
 #[test]
+fn a_fault_in_the_file_is_told_without_what_stands_there() {
+    let message = load("port = 1\napi_token = hunter2", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("line 2, column 13"), "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[test]
 fn values_out_of_range_are_refused() {
     refused(
         "[sampling]\ninterval = 0.001",
@@ -200,6 +209,9 @@ fn values_out_of_range_are_refused() {
         "allowed_hosts = [\"\"]",
         "backends.gpu.kind = \"ollama\"",
         "backends.gpu.url = \"192.0.2.7:1\"",
+        "backends.gpu.url = \"http://me:secret@192.0.2.7:1\"",
+        "backends.gpu = { url = \"http://x\", api_key = \"two\\nlines\" }",
+        "timeouts.client = 0",
         "backends.gpu = { url = \"http://x\", endpoint = \"completions\" }",
         "backends.gpu = { url = \"http://x\", kind = \"openai\", endpoint = \"generate\" }",
         "backends.\"a@b\".url = \"http://x\"",

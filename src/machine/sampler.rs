@@ -163,7 +163,8 @@ mod tests {
         let kept: Vec<f64> = samples.items.iter().map(|sample| sample.offset).collect();
         let even = kept.windows(2).take(kept.len() - 2);
         assert!(
-            even.clone().all(|pair| (pair[1] - pair[0] - 16.0).abs() < 1e-9),
+            even.clone()
+                .all(|pair| (pair[1] - pair[0] - 16.0).abs() < 1e-9),
             "{kept:?}"
         );
         assert!(

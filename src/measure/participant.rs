@@ -1,7 +1,7 @@
 //! The models of a run with what each of them measured. It groups; it judges nothing.
 
-use super::selection::is_success;
-use crate::record::{BenchmarkResponse, BenchmarkResult, ErrorCode, ModelEnvironment};
+use super::selection::{is_failure, is_success};
+use crate::record::{BenchmarkResponse, BenchmarkResult, ModelEnvironment};
 
 /// One model of one run.
 #[derive(Clone, Debug)]
@@ -28,15 +28,11 @@ impl<'a> Participant<'a> {
             .collect()
     }
 
-    /// How many measured requests failed. Those that were stopped did not fail.
+    /// How many measured requests failed.
     pub(super) fn failed(&self) -> usize {
-        let was_stopped = |result: &BenchmarkResult| {
-            let error = result.error.as_ref();
-            error.is_some_and(|error| error.code == ErrorCode::Cancelled)
-        };
         self.results
             .iter()
-            .filter(|result| !result.warmup && !result.success && !was_stopped(result))
+            .filter(|result| is_failure(result))
             .count()
     }
 

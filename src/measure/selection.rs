@@ -1,7 +1,7 @@
 //! Which results count: measured ones that succeeded, cold ones apart from warm ones. The one place
 //! where a figure's name is tied to its field and to the results it is taken from.
 
-use crate::record::BenchmarkResult;
+use crate::record::{BenchmarkResult, ErrorCode};
 
 /// A result that waited for its model this long beside one that did not was cold. Ollama states
 /// some 10 to 100 ms for a model that is loaded already; reading even a small model takes longer.
@@ -102,6 +102,13 @@ impl Metric {
 /// Measured requests that succeeded.
 pub(super) fn is_success(result: &BenchmarkResult) -> bool {
     result.success && !result.warmup
+}
+
+/// Measured requests that failed. One that was stopped did not fail.
+pub(super) fn is_failure(result: &BenchmarkResult) -> bool {
+    let error = result.error.as_ref();
+    let was_stopped = error.is_some_and(|error| error.code == ErrorCode::Cancelled);
+    !result.warmup && !result.success && !was_stopped
 }
 
 /// How many of one model's successes loaded it first while others did not.

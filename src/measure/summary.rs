@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::metrics::gaps;
-use super::selection::{Metric, is_success};
+use super::selection::{Metric, is_failure, is_success};
 use super::statistics::{distribution, finite};
 use crate::record::{BenchmarkResult, Distribution, ModelSummaryStatistics};
 
@@ -27,7 +27,7 @@ fn summary_of(model: &str, backend: &str, results: &[BenchmarkResult]) -> ModelS
         .iter()
         .partition(|result| result.model == model && result.backend == backend);
     let successes: Vec<_> = own.iter().copied().filter(|r| is_success(r)).collect();
-    let failed = own.iter().filter(|r| !r.warmup && !r.success).count();
+    let failed = own.iter().filter(|r| is_failure(r)).count();
     let hashes: BTreeSet<_> = successes.iter().map(|r| &r.response_sha256).collect();
     let of = |metric: Metric| distribution(&metric.values(&successes));
     ModelSummaryStatistics {
@@ -132,6 +132,17 @@ mod tests {
             (found.n, found.median, found.max),
             (3, Some(2.0), Some(8.0))
         );
+    }
+
+    #[test]
+    fn a_slow_warm_load_hides_no_cold_one() {
+        let mut results = vec![result("a", 9.0, 0.01), result("a", 0.3, 0.01)];
+        results[0].timing.load_time = Some(8.0);
+        results[1].timing.load_time = Some(0.25);
+        let models = [("a".to_owned(), "ollama".to_owned())];
+        let found = &summarize(&models, &results)[0];
+        assert_eq!(found.time_to_first_chunk.n, 1);
+        assert_eq!(found.time_to_first_chunk.median, Some(0.3));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::ModelName;
 
+/// Every result holds its prompt: so many bytes of prompts are in one run at most.
+const MOST_PROMPT_BYTES_IN_ALL: u64 = 1 << 30;
+
 /// A benchmark to run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 #[serde(deny_unknown_fields, expecting = "an object that asks for a benchmark")]
@@ -324,6 +327,17 @@ impl BenchmarkRequest {
         let per_model = u64::from(self.repetitions) * (self.all_prompts().len() as u64)
             + u64::from(self.warmup);
         let requests = per_model.saturating_mul(self.models.len() as u64);
+        let longest = self.all_prompts().iter().map(|text| text.len()).max();
+        let bytes = requests.saturating_mul(longest.unwrap_or_default() as u64);
+        if bytes > MOST_PROMPT_BYTES_IN_ALL {
+            check.push(
+                "/repetitions",
+                &format!(
+                    "{requests} requests with a prompt of this length are {bytes} bytes to store; at \
+                     most {MOST_PROMPT_BYTES_IN_ALL} are allowed"
+                ),
+            );
+        }
         if requests > limits.max_requests {
             let most = limits.max_requests;
             check.push(

@@ -74,12 +74,17 @@ pub async fn run(
     let sampler = {
         let (watched, log) = (Arc::clone(&watched), job.log.clone());
         let interval = Duration::from_secs_f64(engine.sampling.interval);
-        Sampler::start(baseline, interval, engine.sampling.max_samples, move |sample| {
-            watched.lock().samples.push(sample.clone());
-            log.announce(RunEvent::SampleTaken(SampleTaken {
-                sample: sample.clone(),
-            }));
-        })?
+        Sampler::start(
+            baseline,
+            interval,
+            engine.sampling.max_samples,
+            move |sample| {
+                watched.lock().samples.push(sample.clone());
+                log.announce(RunEvent::SampleTaken(SampleTaken {
+                    sample: sample.clone(),
+                }));
+            },
+        )?
     };
     let zero = sampler.zero();
     tokio::select! {

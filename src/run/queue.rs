@@ -104,11 +104,16 @@ impl Ticket {
     pub fn position(&self) -> Option<u32> {
         let mut entries = self.queue.lock();
         let own = entries.iter().position(|entry| entry.id == self.id)?;
-        let backends = entries[own].backends.clone();
-        let before = entries[..own]
-            .iter()
-            .filter(|entry| !entry.backends.is_disjoint(&backends));
-        match u32::try_from(before.count()).unwrap_or(u32::MAX) {
+        // Who must go before one that goes before this one goes before this one, too.
+        let mut awaited = entries[own].backends.clone();
+        let mut before = 0_u32;
+        for entry in entries[..own].iter().rev() {
+            if !entry.backends.is_disjoint(&awaited) {
+                before += 1;
+                awaited.extend(entry.backends.iter().cloned());
+            }
+        }
+        match before {
             0 => {
                 entries[own].running = true;
                 None
@@ -154,7 +159,7 @@ mod tests {
         assert_eq!(second.position(), Some(1));
         assert_eq!(
             third.position(),
-            Some(1),
+            Some(2),
             "it must not overtake the one that needs both"
         );
         assert_eq!(fourth.position(), None);

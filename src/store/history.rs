@@ -79,7 +79,11 @@ impl Store {
         let mut page = HistoryPage::default();
         for row in &rows {
             let id: &str = row.try_get("id")?;
-            page.runs.push(runs::decode(row, "benchmark", id)?);
+            // One that cannot be read must not hide the others.
+            match runs::decode(row, "benchmark", id) {
+                Ok(run) => page.runs.push(run),
+                Err(error) => tracing::error!(%error, "a run is left out of the history"),
+            }
         }
         if let (true, Some(row)) = (more, rows.last()) {
             page.next = Some(cursor(row, query)?.write()?);

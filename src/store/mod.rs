@@ -127,6 +127,11 @@ impl Store {
         } else {
             writer.clone()
         };
+        if let Some(path) = &file
+            && let Err(error) = owner::sweep(path)
+        {
+            tracing::debug!(%error, "what dead processes left could not be removed");
+        }
         let file = file.map(Arc::from);
         Ok(Self {
             writer,

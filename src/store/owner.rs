@@ -7,6 +7,10 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A file that is no older may not be locked yet.
+const YOUNG: Duration = Duration::from_mins(1);
 
 /// The lock of this process; let go, and its file removed, when dropped.
 pub struct Owner {
@@ -40,7 +44,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // A file that stays costs nothing: the next start removes it.
+        // A file that stays costs nothing: a later start removes it.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -61,6 +65,34 @@ pub fn is_alive(database: &Path, name: &str) -> io::Result<bool> {
             Ok(false)
         }
     }
+}
+
+/// Removes the files of processes that are no more. Young ones stay: between making its file and
+/// locking it a process looks dead.
+pub fn sweep(database: &Path) -> io::Result<()> {
+    let prefix = lock_path(database, "");
+    let folder = database.parent().filter(|it| !it.as_os_str().is_empty());
+    for entry in std::fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+        let path = entry?.path();
+        let path = match folder {
+            Some(_) => path,
+            None => path
+                .strip_prefix(".")
+                .map(Path::to_path_buf)
+                .unwrap_or(path),
+        };
+        let name = path.to_str().zip(prefix.to_str());
+        let Some(name) = name.and_then(|(path, prefix)| path.strip_prefix(prefix)) else {
+            continue;
+        };
+        let is_young = std::fs::metadata(&path)
+            .and_then(|about| about.modified())
+            .is_ok_and(|made| made.elapsed().is_ok_and(|age| age < YOUNG));
+        if !is_young {
+            is_alive(database, name)?;
+        }
+    }
+    Ok(())
 }
 
 fn lock_path(database: &Path, name: &str) -> PathBuf {
@@ -85,5 +117,28 @@ mod tests {
         std::fs::write(lock_path(&database, "left"), "").unwrap();
         assert!(!is_alive(&database, "left").unwrap());
         assert!(!lock_path(&database, "left").exists());
+    }
+
+    #[test]
+    fn only_old_files_of_the_dead_are_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("x.db");
+        let owner = Owner::take(&database).unwrap();
+        let old = |path: &Path| {
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        };
+        let of = |name: &str| lock_path(&database, name);
+        for name in ["dead", "young"] {
+            std::fs::write(of(name), "").unwrap();
+        }
+        let others = folder.path().join("y.db-owner-dead");
+        std::fs::write(&others, "").unwrap();
+        old(&of("dead"));
+        old(&of(owner.name()));
+        old(&others);
+        sweep(&database).unwrap();
+        assert!(!of("dead").exists());
+        assert!(of("young").exists() && of(owner.name()).exists() && others.exists());
     }
 }

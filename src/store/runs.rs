@@ -157,16 +157,35 @@ impl Store {
         let mut interrupted = Vec::new();
         for row in &rows {
             let owner: Option<String> = row.try_get("owner")?;
-            if owner.is_some_and(|owner| self.is_alive(&owner)) {
+            if owner.as_ref().is_some_and(|owner| self.is_alive(owner)) {
                 continue;
             }
             let id: String = row.try_get("id")?;
-            let mut run: BenchmarkResponse = decode(row, "benchmark", &id)?;
+            // One that cannot be read must not keep all others from being read.
+            let mut run: BenchmarkResponse = match decode(row, "benchmark", &id) {
+                Ok(run) => run,
+                Err(error) => {
+                    tracing::error!(%error, "an unfinished run is left as it is");
+                    continue;
+                }
+            };
             run.status = Status::Interrupted;
             run.status_reason = Some("the program ended in the middle of the run".into());
             run.queue_position = None;
-            self.update_run(&run).await?;
-            interrupted.push(run.id);
+            // Its process may have stored the end since it was read.
+            let marked = sqlx::query(
+                "update runs set status = $2, document = $3, owner = null
+                 where id = $1 and status in ('queued', 'running') and owner is $4",
+            )
+            .bind(&id)
+            .bind(run.status.as_str())
+            .bind(document(&run)?)
+            .bind(owner)
+            .execute(&self.writer)
+            .await?;
+            if marked.rows_affected() > 0 {
+                interrupted.push(run.id);
+            }
         }
         Ok(interrupted)
     }

@@ -212,3 +212,26 @@ async fn a_database_may_live_in_memory() {
     store.create_run(&run).await.unwrap();
     assert_eq!(store.run(&run.id).await.unwrap(), Some(run));
 }
+
+#[tokio::test]
+async fn one_record_that_cannot_be_read_hides_no_other() {
+    let (folder, store) = fresh().await;
+    let (good, bad) = (run("a"), run("b"));
+    store.create_run(&good).await.unwrap();
+    store.create_run(&bad).await.unwrap();
+    sqlx::query("update runs set document = '{}', owner = null where id = $1")
+        .bind(bad.id.as_str())
+        .execute(&store.writer)
+        .await
+        .unwrap();
+    let page = store.history(&HistoryQuery::default()).await.unwrap();
+    let ids: Vec<&str> = page.runs.iter().map(|run| run.id.as_str()).collect();
+    assert_eq!(ids, [good.id.as_str()]);
+    assert!(matches!(
+        store.run(&bad.id).await,
+        Err(StoreError::Damaged { .. })
+    ));
+    // Another process starts beside it.
+    let other = Store::open(&url(&folder)).await.unwrap();
+    assert_eq!(other.interrupt_unfinished().await.unwrap(), []);
+}

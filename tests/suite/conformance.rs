@@ -11,6 +11,7 @@ use ollama_benchmarker::config::{BackendConfig, BackendKind, Config, Endpoint};
 use ollama_benchmarker::measure::{Measured, measure};
 use ollama_benchmarker::record::{BenchmarkRequest, ErrorCode};
 use ollama_benchmarker::reference::{Server, faults};
+use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 /// A reference server and a way to it for each route that makes a model write.
@@ -190,6 +191,34 @@ async fn an_answer_without_end_is_cut_off_at_the_limit() {
         let most = bench.bounds.max_response_bytes;
         assert!((most..most + 64).contains(&text.len()), "{}", text.len());
     }
+}
+
+/// A server whose objects come faster than any timer goes off, and hold nothing that could be limited.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_nothing_ends_at_the_deadline() {
+    let flood = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", flood.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut socket, _) = flood.accept().await.unwrap();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n";
+        let mut bytes = head.as_bytes().to_vec();
+        while socket.write_all(&bytes).await.is_ok() {
+            bytes = b"{\"done\":false}\n".repeat(1000);
+        }
+    });
+    let mut bench = bench();
+    let backend = BackendConfig {
+        url: url.clone(),
+        ..BackendConfig::default()
+    };
+    let config = Config {
+        backends: BTreeMap::from([("flood".to_owned(), backend)]),
+        ..Config::default()
+    };
+    bench.routes = configured(&config, &url).unwrap();
+    bench.bounds.deadlines.total = Duration::from_secs(1);
+    let (measured, _) = bench.ask("flood", "x").await;
+    assert_eq!(measured.error.unwrap().code, ErrorCode::TimeoutTotal);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -232,6 +232,7 @@ async fn what_is_wrong_is_said_in_words_of_the_api() {
     for (path, message) in [
         ("history?sort=nonsense", "is none of the values"),
         ("history?limit=abc", "invalid digit"),
+        (&format!("history?q={}", "x".repeat(2000)), "at most 1000"),
         ("compare", "is missing"),
     ] {
         let answer = server.get(&format!("/api/benchmarks/{path}")).await;
