@@ -9,6 +9,7 @@ pub mod api;
 pub mod app;
 pub mod backend;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod logging;
 pub mod machine;

@@ -13,7 +13,7 @@ use super::models::ModelList;
 use super::problem::Problem;
 use crate::measure::{self, timeline};
 use crate::record::{
-    BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Cpu, Environment,
+    BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Clock, Cpu, Environment,
     FieldError, Memory, ModelDetails, ModelEnvironment, ModelSummary, NewPrompt, RunEvent,
     RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt, Status, SystemImpact, SystemInfo,
     SystemNow, TextArrived, Validity,
@@ -175,6 +175,7 @@ fn results(pace: f64) -> Vec<BenchmarkResult> {
 fn result(repetition: u32, pace: f64) -> BenchmarkResult {
     let at = |milliseconds: u64| Duration::from_millis(milliseconds).mul_f64(pace);
     let chunk = |(milliseconds, text): (u64, &str)| timeline::Chunk {
+        clock: Clock::Kernel,
         at: at(milliseconds),
         bytes: u32::try_from(text.len()).unwrap_or_default(),
         kind: timeline::ChunkKind::Answer,

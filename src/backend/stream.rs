@@ -11,7 +11,7 @@ use super::framing::{Framer, Framing, LineTooLong};
 use super::transport::{Arrival, Deadlines, Transport, TransportError};
 use crate::config::Secret;
 use crate::measure::timeline::{Chunk, ChunkKind, Outcome, ServerReport, Timeline};
-use crate::record::{ErrorCode, ErrorInfo};
+use crate::record::{Clock, ErrorCode, ErrorInfo};
 
 /// Of an error body this much is read; nobody reads more.
 const ERROR_BODY_BYTES: usize = 64 << 10;
@@ -130,6 +130,8 @@ struct Reader<'a> {
     bounds: &'a Bounds,
     timeline: Timeline,
     sent: Option<Instant>,
+    /// Arrival of the newest bytes since the send, and who stamped it.
+    newest: (Duration, Clock),
 }
 
 fn failure(code: ErrorCode, message: impl Into<String>) -> ErrorInfo {
@@ -148,6 +150,7 @@ impl<'a> Reader<'a> {
             bounds,
             timeline: Timeline::default(),
             sent: None,
+            newest: (Duration::ZERO, Clock::User),
         }
     }
 
@@ -181,13 +184,19 @@ impl<'a> Reader<'a> {
                         return Err(failure(ErrorCode::Protocol, message));
                     }
                 }
-                Arrival::Data { at, bytes, _room } => {
+                Arrival::Data {
+                    at,
+                    clock,
+                    bytes,
+                    _room,
+                } => {
                     let at = self
                         .sent
                         .map_or(Duration::ZERO, |sent| at.saturating_duration_since(sent));
                     self.timeline.last_byte = Some(at);
+                    self.newest = (at, clock);
                     self.framer.feed(&bytes);
-                    if self.frames(at, watch)? {
+                    if self.frames(watch)? {
                         return Ok(());
                     }
                 }
@@ -199,13 +208,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes every whole frame; `true` when the stream said that it is over.
-    fn frames(
-        &mut self,
-        at: Duration,
-        watch: &mut (dyn FnMut(News<'_>) + Send),
-    ) -> Result<bool, ErrorInfo> {
+    fn frames(&mut self, watch: &mut (dyn FnMut(News<'_>) + Send)) -> Result<bool, ErrorInfo> {
         while let Some(frame) = self.framer.next().map_err(|error| self.too_long(&error))? {
-            if self.frame(&frame, at, watch)? {
+            if self.frame(&frame, watch)? {
                 let has_more = !matches!(self.framer.next(), Ok(None)) || self.framer.has_rest();
                 if has_more {
                     self.timeline
@@ -221,7 +226,6 @@ impl<'a> Reader<'a> {
     fn frame(
         &mut self,
         frame: &[u8],
-        at: Duration,
         watch: &mut (dyn FnMut(News<'_>) + Send),
     ) -> Result<bool, ErrorInfo> {
         let step = self.decoder.frame(frame).map_err(|error| match error {
@@ -236,8 +240,10 @@ impl<'a> Reader<'a> {
                 ChunkKind::Answer
             };
             let counted = u32::try_from(bytes).unwrap_or(u32::MAX);
+            let (at, clock) = self.newest;
             self.timeline.chunks.push(Chunk {
                 at,
+                clock,
                 bytes: counted,
                 kind,
             });
@@ -261,13 +267,12 @@ impl<'a> Reader<'a> {
 
     /// The body ended: a last line may still wait, and it may be the one that says done.
     fn end(&mut self, watch: &mut (dyn FnMut(News<'_>) + Send)) -> Result<(), ErrorInfo> {
-        let at = self.timeline.last_byte.unwrap_or_default();
         while let Some(frame) = self
             .framer
             .finish()
             .map_err(|error| self.too_long(&error))?
         {
-            match self.frame(&frame, at, watch) {
+            match self.frame(&frame, watch) {
                 Ok(_) => {}
                 Err(error)
                     if error.code == ErrorCode::Protocol && !self.timeline.chunks.is_empty() =>

@@ -4,35 +4,31 @@
 //! delay a stamp. What this thread does for a chunk: read, stamp, hand on. It knows HTTP, but no
 //! model server: what the bytes mean is decided elsewhere, later.
 
+mod clock;
+mod kernel;
+mod socket;
+
 use std::io;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::{Request, Response, Uri, header};
+use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
-use rustls_platform_verifier::ConfigVerifierExt;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::socket::{Stamps, connect};
 use super::stream::Call;
+use crate::record::Clock;
 
 /// Pieces of one answer that may wait for their reader. A reader is only slower than a model
 /// when the whole machine is starved; the room is wide so that even then no read is put off.
 const ARRIVALS: usize = 16_384;
 /// Bytes of one answer that may wait so: a server that floods must not fill the memory.
 const WAITING_BYTES: u32 = 32 << 20;
-
-/// What TLS trusts: the certificates of the machine, read once.
-static TLS: LazyLock<Result<Arc<rustls::ClientConfig>, rustls::Error>> =
-    LazyLock::new(|| rustls::ClientConfig::with_platform_verifier().map(Arc::new));
 
 /// When to give up.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +68,10 @@ pub enum Arrival {
     },
     /// Bytes of the body came.
     Data {
-        /// When the read that completed them returned.
+        /// When the packet that completed them came, as well as `clock` can tell.
         at: Instant,
+        /// Who stamped them.
+        clock: Clock,
         /// The bytes.
         bytes: Bytes,
         /// Their part of what may wait; free again when this is dropped.
@@ -139,6 +137,7 @@ impl Transport {
         std::thread::Builder::new()
             .name("timed-sockets".into())
             .spawn(move || {
+                let _stamping = kernel::Keeper::new();
                 runtime.block_on(async move {
                     while let Some(job) = queue.recv().await {
                         tokio::spawn(carry_out(job));
@@ -156,10 +155,7 @@ impl Transport {
         cancel: CancellationToken,
     ) -> mpsc::Receiver<Arrival> {
         let (arrivals, receiver) = mpsc::channel(ARRIVALS);
-        if is_secure(&call.url) {
-            // Reading them on the thread would hold up the stamps of others.
-            LazyLock::force(&TLS);
-        }
+        socket::prepare(&call.url);
         // The thread outlives every sender; were it gone, the receiver would end at once and
         // the reader report a broken connection.
         let _ = self.jobs.send(Job {
@@ -277,7 +273,7 @@ async fn read_body(
             None => return Ok(()),
             Some(Err(error)) => return Err(classify(&error)),
             Some(Ok(frame)) => {
-                let at = stamps.read().unwrap_or_else(Instant::now);
+                let (at, clock) = stamps.read();
                 let Ok(bytes) = frame.into_data() else {
                     continue;
                 };
@@ -287,6 +283,7 @@ async fn read_body(
                     .await;
                 let arrival = Arrival::Data {
                     at,
+                    clock,
                     bytes,
                     _room: room.ok(),
                 };
@@ -338,142 +335,5 @@ fn classify(error: &hyper::Error) -> TransportError {
         TransportError::NotHttp(text)
     } else {
         TransportError::Broken(text)
-    }
-}
-
-trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Socket for T {}
-
-fn is_secure(url: &Uri) -> bool {
-    url.scheme_str() == Some("https")
-}
-
-async fn connect(url: &Uri) -> io::Result<(Box<dyn Socket>, Arc<Stamps>)> {
-    let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidInput, reason.to_owned());
-    let host = url
-        .host()
-        .ok_or_else(|| invalid("the address names no host"))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let secure = is_secure(url);
-    let port = url.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let tcp = TcpStream::connect((host, port)).await?;
-    tcp.set_nodelay(true)?;
-    let stamps = Arc::new(Stamps::new());
-    let stamped = Stamped {
-        socket: tcp,
-        stamps: Arc::clone(&stamps),
-    };
-    if !secure {
-        return Ok((Box::new(stamped), stamps));
-    }
-    let config = TLS.clone().map_err(io::Error::other)?;
-    let name = rustls::pki_types::ServerName::try_from(host.to_owned())
-        .map_err(|_| invalid("the host name cannot be used with TLS"))?;
-    let tls = tokio_rustls::TlsConnector::from(config)
-        .connect(name, stamped)
-        .await?;
-    Ok((Box::new(tls), stamps))
-}
-
-/// When a socket last read and wrote, in nanoseconds since `base`; 0 is never.
-struct Stamps {
-    base: Instant,
-    read: AtomicU64,
-    written: AtomicU64,
-}
-
-impl Stamps {
-    fn new() -> Self {
-        Self {
-            base: Instant::now(),
-            read: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-        }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.base.elapsed().as_nanos())
-            .unwrap_or(u64::MAX)
-            .max(1)
-    }
-
-    fn instant(&self, stamp: &AtomicU64) -> Option<Instant> {
-        let nanoseconds = stamp.load(Ordering::Relaxed);
-        (nanoseconds > 0).then(|| self.base + Duration::from_nanos(nanoseconds))
-    }
-
-    fn read(&self) -> Option<Instant> {
-        self.instant(&self.read)
-    }
-
-    fn written(&self) -> Option<Instant> {
-        self.instant(&self.written)
-    }
-}
-
-/// A socket that stamps each read and write right after it returned, below TLS and HTTP.
-/// HTTP reads only when it has handed on all it had, so the newest stamp is that of the read
-/// which completed the piece in hand.
-struct Stamped {
-    socket: TcpStream,
-    stamps: Arc<Stamps>,
-}
-
-impl AsyncRead for Stamped {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.socket).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.stamps.read.store(self.stamps.now(), Ordering::Relaxed);
-        }
-        outcome
-    }
-}
-
-impl Stamped {
-    fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
-        if matches!(outcome, Poll::Ready(Ok(written)) if *written > 0) {
-            self.stamps
-                .written
-                .store(self.stamps.now(), Ordering::Relaxed);
-        }
-    }
-}
-
-impl AsyncWrite for Stamped {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.wrote(&outcome);
-        outcome
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, buffers);
-        self.wrote(&outcome);
-        outcome
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::throughput::{throughput, time_per_output_token};
-use super::timeline::{ChunkKind, Outcome, ServerReport, Timeline};
+use super::timeline::{Chunk, ChunkKind, Outcome, ServerReport, Timeline};
 use super::waterfall::waterfall;
 use crate::record::{
     Chunks, Clock, ErrorCode, ErrorInfo, ServerTiming, Throughput, Timing, WaterfallPart,
@@ -43,6 +43,7 @@ pub fn measure(timeline: &Timeline) -> Measured {
     let timing = timing(timeline, waterfall);
     let throughput = throughput(timeline, &timing, &mut notes);
     remark_server_durations(timeline, &mut notes);
+    remark_stamps(&timeline.chunks, &mut notes);
     if error.is_none() && timing.time_to_first_output.is_none() {
         notes.push("only thinking came; the answer is empty".to_owned());
     }
@@ -110,7 +111,34 @@ fn timing(timeline: &Timeline, waterfall: Vec<WaterfallPart>) -> Timing {
         load_time: report.load.map(seconds),
         server: server_timing(report),
         waterfall,
-        clock: Clock::User,
+        clock: clock(chunks),
+        merged_chunks: merged(chunks),
+    }
+}
+
+/// The kernel's only where it stamped every chunk.
+fn clock(chunks: &[Chunk]) -> Clock {
+    let all = !chunks.is_empty() && chunks.iter().all(|c| c.clock == Clock::Kernel);
+    if all { Clock::Kernel } else { Clock::User }
+}
+
+/// Chunks that share their stamp with a later one: they came in one read, and when each of them
+/// came is not known. Two packets never have the same stamp to the nanosecond.
+fn merged(chunks: &[Chunk]) -> u64 {
+    chunks
+        .windows(2)
+        .filter(|pair| pair[0].at == pair[1].at)
+        .count() as u64
+}
+
+/// Says where the kernel stamped some chunks and not others.
+fn remark_stamps(chunks: &[Chunk], notes: &mut Vec<String>) {
+    let without = chunks.iter().filter(|c| c.clock == Clock::User).count();
+    if without > 0 && without < chunks.len() {
+        notes.push(format!(
+            "{without} of {} chunks had no stamp of the kernel: the time of the read stands for it",
+            chunks.len()
+        ));
     }
 }
 
@@ -158,7 +186,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::measure::timeline::Chunk;
 
     fn milliseconds(number: u64) -> Duration {
         Duration::from_millis(number)
@@ -167,6 +194,7 @@ mod tests {
     fn chunk(at: u64, bytes: u32, kind: ChunkKind) -> Chunk {
         Chunk {
             at: milliseconds(at),
+            clock: Clock::User,
             bytes,
             kind,
         }
@@ -441,7 +469,7 @@ mod tests {
             stamps.sort();
             let kind = if thinking { ChunkKind::Thinking } else { ChunkKind::Answer };
             Timeline {
-                chunks: stamps.into_iter().map(|at| Chunk { at, bytes, kind }).collect(),
+                chunks: stamps.into_iter().map(|at| Chunk { at, clock: Clock::User, bytes, kind }).collect(),
                 last_byte,
                 report,
                 ..Timeline::default()

@@ -4,6 +4,7 @@
 //! figures: even the bootstrap draws its resamples from a generator with a fixed seed. Figures that
 //! cannot be known are `None`; none is ever NaN or infinite.
 
+mod clock_error;
 mod comparison;
 mod difference;
 mod headline;
@@ -24,6 +25,7 @@ mod wording;
 #[cfg(test)]
 mod fixture;
 
+pub use clock_error::{CalibratedStream, clock_error};
 pub use comparison::compare;
 pub use difference::compare_runs;
 pub use headline::headline;

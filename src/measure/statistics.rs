@@ -9,7 +9,7 @@ use crate::record::Distribution;
 /// under another name.
 const FEWEST_FOR_P90: usize = 64;
 const FEWEST_FOR_P95: usize = 130;
-const FEWEST_FOR_P99: usize = 662;
+pub(super) const FEWEST_FOR_P99: usize = 662;
 
 /// Fewest values for an interval of the median: of four or fewer, all lie on one side of the true
 /// median more often than once in ten sets, so no resampling of them can reach 95 %.
@@ -100,7 +100,7 @@ fn middle(n: usize) -> (usize, usize) {
 
 /// Quantile of sorted values, interpolated linearly between the neighbours of rank
 /// `share · (n − 1)` (type 7 of Hyndman and Fan 1996, the default of `NumPy` and R).
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = share * (sorted.len() - 1) as f64;
     let below = position(rank, sorted.len());
     let above = (below + 1).min(sorted.len() - 1);

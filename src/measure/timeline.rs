@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::record::ErrorInfo;
+use crate::record::{Clock, ErrorInfo};
 
 /// One request as it was seen from outside. All times are since the send.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,8 +28,10 @@ pub struct Timeline {
 /// A piece of output that carries text or thinking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// Arrival of its last byte.
+    /// Arrival of its last byte. Chunks that came in one read have the same.
     pub at: Duration,
+    /// Who stamped it.
+    pub clock: Clock,
     /// UTF-8 bytes of text and thinking.
     pub bytes: u32,
     /// What it carries; a chunk with both counts as answer.

@@ -79,11 +79,13 @@ fn part(name: &str, duration: Duration) -> WaterfallPart {
 mod tests {
     use super::*;
     use crate::measure::timeline::{Chunk, ChunkKind};
+    use crate::record::Clock;
 
     /// The parts in milliseconds of a first chunk after 200 ms.
     fn parts(report: ServerReport) -> Vec<(String, f64)> {
         let timeline = Timeline {
             chunks: vec![Chunk {
+                clock: Clock::User,
                 at: Duration::from_millis(200),
                 bytes: 1,
                 kind: ChunkKind::Answer,

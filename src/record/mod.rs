@@ -4,6 +4,7 @@
 //! `serde` reads and writes it everywhere; the `poem_openapi` derives give only its schema.
 //! There is no behaviour here but validation.
 
+mod calibration;
 mod comparison;
 mod event;
 mod history;
@@ -15,6 +16,7 @@ mod response;
 mod result;
 mod system;
 
+pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
 pub use comparison::{Comparison, ComparisonRow, Verdict};
 pub use event::{
     EventId, Queued, RequestFinished, RequestStarted, RunEvent, RunFinished, RunStarted,

@@ -93,7 +93,7 @@ pub enum Clock {
     /// Monotonic clock of this program, read right after each socket read.
     #[default]
     User,
-    /// Receive stamps of the kernel.
+    /// Receive stamp of the kernel: when the packet came that completed the chunk.
     Kernel,
 }
 
@@ -123,8 +123,11 @@ pub struct Timing {
     pub server: Option<ServerTiming>,
     /// The parts of TTFT in order; they add up to it.
     pub waterfall: Vec<WaterfallPart>,
-    /// Which clock stamped the arrivals.
+    /// Which clock stamped the arrivals; `kernel` only where it stamped every chunk.
     pub clock: Clock,
+    /// Chunks that share their stamp with a later one: they came in one read, and when each of
+    /// them came is not known.
+    pub merged_chunks: u64,
 }
 
 /// The server's own durations, s.

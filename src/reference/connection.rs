@@ -12,7 +12,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use super::State;
 use super::generation::Answer;
 use super::http::{self, Malformed, Progress, Request};
-use super::journal::Journal;
+use super::journal::{Journal, SendInterval};
 use super::routes::{self, Arrival};
 use super::tape::{Step, Tape};
 
@@ -185,11 +185,20 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    fn sent(&self, content: bool) {
-        let at = Instant::now();
+    /// Writes, and writes down when.
+    async fn write(
+        &self,
+        writer: &mut WriteHalf<'_>,
+        bytes: &[u8],
+        content: bool,
+    ) -> io::Result<()> {
+        let began = Instant::now();
+        writer.write_all(bytes).await?;
+        let returned = Instant::now();
         if let Some(id) = self.id.filter(|_| content) {
-            self.journal.sent(id, at);
+            self.journal.sent(id, SendInterval { began, returned });
         }
+        Ok(())
     }
 
     fn finished(&self) {
@@ -225,27 +234,25 @@ async fn perform(
     match step {
         Step::Write { at, bytes, content } => {
             log.wait(at).await;
-            writer.write_all(&bytes).await?;
-            log.sent(content);
+            log.write(writer, &bytes, content).await?;
         }
         Step::Bytewise {
             bytes,
             gap,
             content,
         } => {
-            for byte in bytes.chunks(1) {
-                writer.write_all(byte).await?;
+            let last = bytes.len().saturating_sub(1);
+            for (place, byte) in bytes.chunks(1).enumerate() {
+                log.write(writer, byte, content && place == last).await?;
                 rest(gap).await;
             }
-            log.sent(content);
         }
         Step::Endless {
             bytes,
             gap,
             content,
         } => loop {
-            writer.write_all(&bytes).await?;
-            log.sent(content);
+            log.write(writer, &bytes, content).await?;
             rest(gap).await;
         },
         Step::Stall => std::future::pending().await,

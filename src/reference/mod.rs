@@ -45,7 +45,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use journal::SeenRequest;
+pub use journal::{SeenRequest, SendInterval};
 
 use journal::Journal;
 use residents::Residents;

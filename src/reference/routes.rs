@@ -12,10 +12,10 @@ use super::dialect::{Dialect, Route};
 use super::faults;
 use super::generation::{self, Answer};
 use super::http::{Reply, Request};
-use super::journal::SeenRequest;
 use super::question::{self, DEFAULT_CONTEXT, Fields, Refusal};
 use super::residents::Loaded;
 use super::tape::{Step, Tape};
+use crate::clock::Pair;
 
 /// Nominal size of a model that has no weights, bytes: it keeps shares of it defined.
 const SIZE: u64 = 1 << 20;
@@ -125,12 +125,14 @@ fn read(state: &State, path: &str, arrival: Arrival) -> Answer {
                 .collect();
             json!({"object": "list", "data": models})
         }
-        _ => state
-            .journal
-            .requests()
-            .iter()
-            .map(SeenRequest::to_json)
-            .collect(),
+        _ => {
+            let now = Pair::read();
+            let requests = state.journal.requests();
+            requests
+                .iter()
+                .map(|request| request.to_json(now))
+                .collect()
+        }
     };
     Answer::Now(Reply::json(200, &body))
 }

@@ -57,7 +57,7 @@ fn wait_for(server: &Server, what: impl Fn(&SeenRequest) -> bool) -> SeenRequest
 fn check_times(request: &SeenRequest, due: impl Fn(u32) -> Duration) {
     let mut late: Vec<Duration> = Vec::new();
     for (index, sent) in (0..).zip(&request.sent) {
-        let offset = *sent - request.received;
+        let offset = sent.returned - request.received;
         assert!(offset >= due(index), "chunk {index} left at {offset:?}");
         late.push(offset.checked_sub(due(index)).unwrap());
     }

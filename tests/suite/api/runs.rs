@@ -27,6 +27,12 @@ async fn a_run_answers_with_its_whole_record_and_stays_stored() {
     assert_eq!(first["throughput"]["total_chunks"], 8);
     assert_eq!(first["chunks"]["offsets"].as_array().unwrap().len(), 8);
     assert!(first["timing"]["time_to_first_chunk"].as_f64().unwrap() >= 0.005);
+    let clock = if cfg!(target_os = "linux") {
+        "kernel"
+    } else {
+        "user"
+    };
+    assert_eq!(second["timing"]["clock"], clock);
     let samples = run["samples"]["items"].as_array().unwrap();
     assert!(
         samples.first().unwrap()["offset"].as_f64().unwrap() < 0.0,
