@@ -1,12 +1,13 @@
 //! The ways through the house as straight functions; what `api`, `web` and `cli` call.
 
+mod calibration;
+mod error;
 mod execution;
 mod models;
 mod system;
 mod unsaved;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use self::calibration::Calibrations;
 use self::execution::{Execution, conclude};
 use self::system::States;
 use crate::backend::stream::Bounds;
@@ -36,8 +38,11 @@ use crate::reference;
 use crate::run::engine::{Engine, Job};
 use crate::run::events::{self, EventLogs};
 use crate::run::plan::Plan;
-use crate::run::queue::{Queue, QueueFull, Ticket};
-use crate::store::{Store, StoreError};
+use crate::run::queue::{Queue, Ticket};
+use crate::store::Store;
+
+pub use self::calibration::{CalibrationPlan, start_reference};
+pub use self::error::AppError;
 
 /// Events of a run with their ids, from where the caller asked until the run ends.
 pub type EventStream = Pin<Box<dyn Stream<Item = (EventId, Arc<RunEvent>)> + Send>>;
@@ -48,90 +53,6 @@ pub struct BackendModels {
     pub backend: String,
     /// Its models, or why they cannot be listed.
     pub models: Result<Vec<ModelSummary>, BackendError>,
-}
-
-/// Why something could not be done. `api` and `web` turn each into a status and a text.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// Fields of the request break the rules.
-    #[error("the request is not valid")]
-    Invalid(Vec<FieldError>),
-    /// No such model.
-    #[error(
-        "there is no model `{model}` on backend `{backend}`{}",
-        near_names(near)
-    )]
-    UnknownModel {
-        /// The name as asked.
-        model: String,
-        /// The backend that was asked.
-        backend: String,
-        /// The nearest names that exist.
-        near: Vec<String>,
-    },
-    /// No such backend.
-    #[error("there is no backend `{backend}`; known are: {}", known.join(", "))]
-    UnknownBackend {
-        /// The name as asked.
-        backend: String,
-        /// Every backend.
-        known: Vec<String>,
-    },
-    /// No such run, prompt, ….
-    #[error("there is no {what} with the id {id}")]
-    UnknownId {
-        /// What was looked for, such as `benchmark`.
-        what: &'static str,
-        /// The id as asked.
-        id: String,
-    },
-    /// A model server does not work.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// The program could not be set up.
-    #[error("cannot start: {0}")]
-    Start(#[from] io::Error),
-    /// Too many runs wait.
-    #[error("{waiting} runs wait already; try again later")]
-    QueueFull {
-        /// How many wait.
-        waiting: usize,
-    },
-    /// Not possible as things stand.
-    #[error("{0}")]
-    Conflict(String),
-    /// The database does not work.
-    #[error("the database does not work: {0}")]
-    Storage(String),
-    /// The program is about to end.
-    #[error("the program is stopping")]
-    Stopping,
-}
-
-fn near_names(near: &[String]) -> String {
-    if near.is_empty() {
-        String::new()
-    } else {
-        format!("; did you mean {}?", near.join(" or "))
-    }
-}
-
-impl From<StoreError> for AppError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::BadCursor => Self::Invalid(vec![FieldError {
-                pointer: "/cursor".into(),
-                message: "is no cursor of this view; leave it out to begin again".into(),
-            }]),
-            other => Self::Storage(other.to_string()),
-        }
-    }
-}
-
-impl From<QueueFull> for AppError {
-    fn from(full: QueueFull) -> Self {
-        Self::QueueFull { waiting: full.held }
-    }
 }
 
 /// Nobody types more, and the database refuses much longer patterns.
@@ -161,6 +82,7 @@ struct Inner {
     stopping: CancellationToken,
     watch: Mutex<Watch>,
     states: States,
+    calibrations: Calibrations,
     /// Ended, but not in the database yet.
     unsaved: Mutex<HashMap<RunId, BenchmarkResponse>>,
     /// Runs as long as the program does.
@@ -204,6 +126,7 @@ impl App {
             stopping: CancellationToken::new(),
             watch: Mutex::default(),
             states: States::default(),
+            calibrations: Calibrations::default(),
             unsaved: Mutex::default(),
             _reference: reference,
         };
@@ -259,6 +182,7 @@ impl App {
             worker: machine::hostname(),
             samples: None,
         };
+        self.look_up_calibration().await;
         // In a task of its own: who asked may go away between the two steps.
         let (app, created) = (self.clone(), run.clone());
         let going = tokio::spawn(async move {
@@ -285,6 +209,7 @@ impl App {
         let job = Job {
             digests: models.iter().map(|model| model.digest.clone()).collect(),
             request: run.request.clone(),
+            calibration: self.known_calibration(),
             plan,
             log: self.inner.logs.open(&run.id),
             cancel,

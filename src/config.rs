@@ -44,6 +44,8 @@ pub struct Config {
     pub timeouts: TimeoutsConfig,
     /// Looking at the machine.
     pub sampling: SamplingConfig,
+    /// Finding out how well this machine can measure.
+    pub calibration: CalibrationConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -142,6 +144,14 @@ pub struct SamplingConfig {
     pub max_samples: usize,
 }
 
+/// Finding out how well this machine can measure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CalibrationConfig {
+    /// Do it unasked, once for each machine and version: when nothing else goes on, or before the first run of the terminal.
+    pub automatic: bool,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -215,6 +225,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             timeouts: TimeoutsConfig::default(),
             sampling: SamplingConfig::default(),
+            calibration: CalibrationConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -256,6 +267,12 @@ impl Default for SamplingConfig {
             baseline: 0.5,
             max_samples: 2048,
         }
+    }
+}
+
+impl Default for CalibrationConfig {
+    fn default() -> Self {
+        Self { automatic: true }
     }
 }
 

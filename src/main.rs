@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ollama_benchmarker::cli::{Cli, Exit, conclude};
 use ollama_benchmarker::config::Config;
-use ollama_benchmarker::logging;
+use ollama_benchmarker::{logging, machine};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,5 +21,6 @@ async fn run(cli: Cli) -> anyhow::Result<Exit> {
     logging::init(&config.log, cli.log_filter())?;
     // It is the first: nothing before it speaks TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    machine::allow_many_files();
     cli.execute(config).await
 }

@@ -13,10 +13,10 @@ use super::models::ModelList;
 use super::problem::Problem;
 use crate::measure::{self, timeline};
 use crate::record::{
-    BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Clock, Cpu, Environment,
-    FieldError, Memory, ModelDetails, ModelEnvironment, ModelSummary, NewPrompt, RunEvent,
-    RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt, Status, SystemImpact, SystemInfo,
-    SystemNow, TextArrived, Validity,
+    BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Calibration, Clock, Cpu,
+    Environment, FieldError, Memory, ModelDetails, ModelEnvironment, ModelSummary, NewPrompt,
+    RunEvent, RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt, Status, SystemImpact,
+    SystemInfo, SystemNow, TextArrived, Validity,
 };
 
 /// The examples of one operation.
@@ -68,6 +68,7 @@ pub fn of(operation: &str) -> Examples {
             model_info: json!({"general.architecture": "llama"}),
         }),
         "getSystem" => Examples::answer(system()),
+        "getCalibration" => Examples::answer(calibration()),
         "watchSystem" => Examples::answer([system()]),
         "listPrompts" => Examples::answer([prompt()]),
         "savePrompt" => {
@@ -164,6 +165,23 @@ fn sample() -> Sample {
         memory_percent: 25.0,
         swap_used_bytes: 0,
         load_average: Some(0.5),
+    }
+}
+
+fn calibration() -> Calibration {
+    let stream = measure::CalibratedStream {
+        request_sent: Duration::from_micros(100),
+        request_received: Duration::from_micros(120),
+        sends: vec![(Duration::from_millis(50), Duration::from_micros(50_011))],
+        arrivals: vec![(Duration::from_micros(50_013), Clock::Kernel)],
+    };
+    let cpu = Duration::from_micros(40);
+    Calibration {
+        id: id(),
+        timestamp: moment(),
+        benchmarker_version: "0.1.0".into(),
+        machine: "workbench: Processor of some make, 8 cores, Linux".into(),
+        levels: vec![measure::clock_error(&[stream], 100.0, Some(cpu))],
     }
 }
 

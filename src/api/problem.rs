@@ -104,7 +104,8 @@ impl From<AppError> for Problem {
             AppError::Invalid(errors) => Self::invalid(errors),
             AppError::UnknownModel { .. }
             | AppError::UnknownBackend { .. }
-            | AppError::UnknownId { .. } => Self::new(404, detail),
+            | AppError::UnknownId { .. }
+            | AppError::NotCalibrated => Self::new(404, detail),
             AppError::Conflict(_) => Self::new(409, detail),
             AppError::QueueFull { .. } => Self {
                 retry_after: Some(5),
@@ -113,7 +114,7 @@ impl From<AppError> for Problem {
             AppError::Backend(BackendError::Unsupported { .. }) => Self::new(501, detail),
             AppError::Backend(_) => Self::new(502, detail),
             AppError::Storage(_) | AppError::Stopping => Self::new(503, detail),
-            AppError::Start(_) => Self::new(500, detail),
+            AppError::Start(_) | AppError::Calibration(_) => Self::new(500, detail),
         }
     }
 }

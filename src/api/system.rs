@@ -12,8 +12,8 @@ use poem_openapi::payload::EventStream;
 use super::Part;
 use super::payload::Answer;
 use super::problem::Failure;
-use crate::app::App;
-use crate::record::SystemNow;
+use crate::app::{App, AppError};
+use crate::record::{Calibration, SystemNow};
 
 /// The routes.
 pub struct System;
@@ -38,6 +38,21 @@ impl System {
     )]
     async fn now(&self, app: Data<&App>) -> Result<Answer<SystemNow>, Failure> {
         Ok(Answer(app.system().await))
+    }
+
+    /// Show how well this machine can measure
+    ///
+    /// The newest calibration of this machine by this version of the program. It is made unasked
+    /// when nothing else goes on (`calibration.automatic`), or by `ollama-benchmarker calibrate`.
+    #[oai(
+        path = "/api/system/calibration",
+        method = "get",
+        tag = "Part::System",
+        operation_id = "getCalibration"
+    )]
+    async fn calibration(&self, app: Data<&App>) -> Result<Answer<Calibration>, Failure> {
+        let found = app.calibration().await?;
+        Ok(Answer(found.ok_or(AppError::NotCalibrated)?))
     }
 
     /// Watch this machine and the backends

@@ -109,6 +109,7 @@ impl Execution {
     }
 
     async fn measure(&mut self) -> Option<Cut> {
+        self.app.interrupt_calibration().await;
         self.run.status = Status::Running;
         self.run.queue_position = None;
         // It may have waited for hours.

@@ -16,11 +16,13 @@ mod framing;
 mod http;
 mod ollama;
 mod openai;
+mod sent_answers;
 pub mod stream;
 pub mod transport;
 
 pub use ollama::Ollama;
 pub use openai::OpenAi;
+pub use sent_answers::{SentAnswer, sent_answers};
 
 /// A kind of model server.
 #[async_trait]

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::Uri;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::framing::{Framer, Framing, LineTooLong};
-use super::transport::{Arrival, Deadlines, Transport, TransportError};
+use super::transport::{Arrival, Arrivals, Deadlines, Transport, TransportError};
 use crate::config::Secret;
 use crate::measure::timeline::{Chunk, ChunkKind, Outcome, ServerReport, Timeline};
 use crate::record::{Clock, ErrorCode, ErrorInfo};
@@ -157,10 +156,10 @@ impl<'a> Reader<'a> {
     /// Reads until the stream is over; the error says why it was not a good end.
     async fn read(
         &mut self,
-        arrivals: &mut mpsc::Receiver<Arrival>,
+        arrivals: &mut Arrivals,
         watch: &mut (dyn FnMut(News<'_>) + Send),
     ) -> Result<(), ErrorInfo> {
-        while let Some(arrival) = arrivals.recv().await {
+        while let Some(arrival) = arrivals.next().await {
             match arrival {
                 Arrival::Sent { connect, sent } => {
                     self.timeline.connect = Some(connect);
@@ -334,11 +333,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The error behind a status that is not 200.
-async fn refusal(
-    status: u16,
-    location: Option<&str>,
-    arrivals: &mut mpsc::Receiver<Arrival>,
-) -> ErrorInfo {
+async fn refusal(status: u16, location: Option<&str>, arrivals: &mut Arrivals) -> ErrorInfo {
     if let Some(location) = location.filter(|_| (300..400).contains(&status)) {
         let message = format!(
             "the server redirects to {}, which is not followed; configure the final address",
@@ -347,7 +342,7 @@ async fn refusal(
         return failure(ErrorCode::Server, message);
     }
     let mut body = Vec::new();
-    while let Some(Arrival::Data { bytes, .. }) = arrivals.recv().await {
+    while let Some(Arrival::Data { bytes, .. }) = arrivals.next().await {
         body.extend_from_slice(&bytes);
         if body.len() > ERROR_BODY_BYTES {
             break;

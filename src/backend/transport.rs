@@ -4,12 +4,15 @@
 //! delay a stamp. What this thread does for a chunk: read, stamp, hand on. It knows HTTP, but no
 //! model server: what the bytes mean is decided elsewhere, later.
 
+mod alarm;
 mod clock;
 mod kernel;
 mod socket;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,9 +20,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::alarm::Alarm;
 use self::socket::{Stamps, connect};
 use super::stream::Call;
 use crate::record::Clock;
@@ -27,6 +31,12 @@ use crate::record::Clock;
 /// Pieces of one answer that may wait for their reader. A reader is only slower than a model
 /// when the whole machine is starved; the room is wide so that even then no read is put off.
 const ARRIVALS: usize = 16_384;
+/// Where no more requests go on than this, each chunk is told at once.
+const FEW_STREAMS: usize = 16;
+/// Where there are more, each is looked after so often: often enough to watch it live.
+const BATCH_INTERVAL: Duration = Duration::from_millis(50);
+/// Pieces that are taken at once.
+const BATCH: usize = 1024;
 /// Bytes of one answer that may wait so: a server that floods must not fill the memory.
 const WAITING_BYTES: u32 = 32 << 20;
 
@@ -119,12 +129,65 @@ struct Job {
     deadlines: Deadlines,
     cancel: CancellationToken,
     arrivals: mpsc::Sender<Arrival>,
+    ended: Arc<Notify>,
+    _open: Open,
 }
 
 /// The way to the timed thread. It ends when the last copy is dropped.
 #[derive(Clone)]
 pub struct Transport {
     jobs: mpsc::UnboundedSender<Job>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A request that goes on, counted.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What comes back for one request, in order.
+pub struct Arrivals {
+    receiver: mpsc::Receiver<Arrival>,
+    batch: VecDeque<Arrival>,
+    ended: Arc<Notify>,
+    open: Arc<AtomicUsize>,
+    has_begun: bool,
+}
+
+impl Arrivals {
+    /// Waits for the next one; `None` after the last. Where many requests go on, what came is
+    /// taken in batches: waking a reader for every chunk would take more time from the timed
+    /// thread than the chunk itself. The end is told at once all the same.
+    pub async fn next(&mut self) -> Option<Arrival> {
+        if let Some(arrival) = self.batch.pop_front() {
+            return Some(arrival);
+        }
+        if self.has_begun && self.open.load(Ordering::Relaxed) > FEW_STREAMS {
+            tokio::select! {
+                () = self.ended.notified() => {}
+                () = tokio::time::sleep(BATCH_INTERVAL) => {}
+            }
+        }
+        self.has_begun = true;
+        let first = self.receiver.recv().await?;
+        while self.batch.len() < BATCH
+            && let Ok(more) = self.receiver.try_recv()
+        {
+            self.batch.push_back(more);
+        }
+        Some(first)
+    }
 }
 
 impl Transport {
@@ -138,23 +201,24 @@ impl Transport {
             .name("timed-sockets".into())
             .spawn(move || {
                 let _stamping = kernel::Keeper::new();
+                kernel::hurry();
                 runtime.block_on(async move {
                     while let Some(job) = queue.recv().await {
                         tokio::spawn(carry_out(job));
                     }
                 });
             })?;
-        Ok(Self { jobs })
+        Ok(Self {
+            jobs,
+            open: Arc::default(),
+        })
     }
 
-    /// Sends a request. The socket closes as soon as `cancel` is cancelled or the receiver dropped.
-    pub fn send(
-        &self,
-        call: Call,
-        deadlines: Deadlines,
-        cancel: CancellationToken,
-    ) -> mpsc::Receiver<Arrival> {
+    /// Sends a request. The socket closes as soon as `cancel` is cancelled or what is returned is
+    /// dropped.
+    pub fn send(&self, call: Call, deadlines: Deadlines, cancel: CancellationToken) -> Arrivals {
         let (arrivals, receiver) = mpsc::channel(ARRIVALS);
+        let ended = Arc::new(Notify::new());
         socket::prepare(&call.url);
         // The thread outlives every sender; were it gone, the receiver would end at once and
         // the reader report a broken connection.
@@ -163,8 +227,16 @@ impl Transport {
             deadlines,
             cancel,
             arrivals,
+            ended: Arc::clone(&ended),
+            _open: Open::new(&self.open),
         });
-        receiver
+        Arrivals {
+            receiver,
+            batch: VecDeque::new(),
+            ended,
+            open: Arc::clone(&self.open),
+            has_begun: false,
+        }
     }
 }
 
@@ -174,6 +246,8 @@ async fn carry_out(job: Job) {
         deadlines,
         cancel,
         arrivals,
+        ended,
+        _open,
     } = job;
     let outcome = tokio::select! {
         biased;
@@ -183,6 +257,7 @@ async fn carry_out(job: Job) {
     };
     let last = outcome.map_or_else(Arrival::Failed, |()| Arrival::End);
     let _ = arrivals.send(last).await;
+    ended.notify_one();
 }
 
 async fn exchange(
@@ -255,25 +330,22 @@ async fn read_body(
     arrivals: &mpsc::Sender<Arrival>,
 ) -> Result<(), TransportError> {
     let budget = Arc::new(Semaphore::new(WAITING_BYTES as usize));
+    let mut alarm = std::pin::pin!(Alarm::new(sent, deadlines));
     loop {
-        let left = deadlines.total.saturating_sub(sent.elapsed());
-        // A frame that is there already would win against a timeout of nothing, for ever.
-        if left.is_zero() {
-            return Err(TransportError::Total(deadlines.total));
-        }
-        let wait = deadlines.idle.min(left);
-        let Ok(frame) = tokio::time::timeout(wait, body.frame()).await else {
-            return Err(if left <= deadlines.idle {
-                TransportError::Total(deadlines.total)
-            } else {
-                TransportError::Idle(deadlines.idle)
-            });
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            error = &mut alarm => return Err(error),
         };
         match frame {
             None => return Ok(()),
             Some(Err(error)) => return Err(classify(&error)),
             Some(Ok(frame)) => {
                 let (at, clock) = stamps.read();
+                // Against a flood the alarm never has its turn.
+                if at.saturating_duration_since(sent) > deadlines.total {
+                    return Err(TransportError::Total(deadlines.total));
+                }
                 let Ok(bytes) = frame.into_data() else {
                     continue;
                 };
@@ -290,6 +362,8 @@ async fn read_body(
                 if arrivals.send(arrival).await.is_err() {
                     return Ok(());
                 }
+                // Waiting for room is no silence of the server.
+                alarm.as_mut().postpone(Instant::now());
             }
         }
     }

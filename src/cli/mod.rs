@@ -3,6 +3,7 @@
 //! Results go to standard output, progress and logs to standard error. What a command found is an
 //! [`Exit`]; what went wrong is an error whose kind decides the exit code.
 
+mod calibrate;
 mod compare;
 mod completions;
 mod figures;
@@ -75,6 +76,8 @@ enum Command {
     Show(show::Show),
     /// Compare stored runs with the first of them, or the models of one run
     Compare(compare::Compare),
+    /// Find out how well this machine can measure, and keep it for reports
+    Calibrate(calibrate::Calibrate),
     /// Create or update the database schema
     Migrate,
     /// Print the OpenAPI document of the API
@@ -145,6 +148,7 @@ impl Cli {
             Some(Command::History(command)) => command.execute(config).await,
             Some(Command::Show(command)) => command.execute(config).await,
             Some(Command::Compare(command)) => command.execute(config).await,
+            Some(Command::Calibrate(command)) => command.execute(config).await,
             Some(Command::Migrate) => migrate::execute(&config).await,
             Some(Command::Openapi) => openapi::execute(),
             Some(Command::Reference(command)) => command.execute().await,

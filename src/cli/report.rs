@@ -166,6 +166,7 @@ fn remarks(run: &BenchmarkResponse) -> String {
         }
     }
     lines.extend(told);
+    lines.extend(measure::instrument(run));
     lines.push("Figures are medians with their 95 % interval [low – high], or (smallest … largest) of few.".into());
     lines.push(format!("Run {}", run.id));
     lines.join("\n") + "\n"

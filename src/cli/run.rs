@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 
 use super::output::OutputFlags;
 use super::progress::Progress;
-use super::{Exit, Usage, parameters, report, signals, values};
+use super::{Exit, Usage, calibrate, parameters, report, signals, values};
 use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::record::{BenchmarkRequest, BenchmarkResponse, Execution, KeepAlive, Status, Think};
@@ -96,6 +96,16 @@ impl Run {
         let output = self.output.open()?;
         let signal = signals::listen().context("cannot listen for signals")?;
         let app = App::open(config).await?;
+        tokio::pin!(signal);
+        if !self.no_save && app.is_calibration_due().await {
+            tokio::select! {
+                () = calibrate::unasked(&app) => {}
+                () = &mut signal => {
+                    app.shutdown().await;
+                    return Ok(Exit::Interrupted);
+                }
+            }
+        }
         let finished = follow(&app, request, signal).await;
         app.shutdown().await;
         let Some((run, interrupted)) = finished? else {

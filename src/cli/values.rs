@@ -1,5 +1,7 @@
 //! Words of the command line as values, and values as words that are safe on a terminal.
 
+use std::time::Duration;
+
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Deserialize;
@@ -39,6 +41,15 @@ pub fn keep_alive(text: &str) -> Result<KeepAlive, String> {
         Ok(_) => Err("must be finite; a negative number is for ever".to_owned()),
         Err(_) => Ok(KeepAlive::Duration(text.to_owned())),
     }
+}
+
+/// Reads seconds, as a duration that is worth timing something for.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let number: Option<f64> = text.trim().parse().ok();
+    number
+        .filter(|number| (0.1..=3600.0).contains(number))
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "must be seconds from 0.1 to 3600".to_owned())
 }
 
 /// A moment (RFC 3339), or the beginning of a day, UTC.

@@ -134,15 +134,21 @@ pub fn name_of(key: &str) -> String {
 /// Reads a text as what the setting's default is.
 fn typed(name: &str, text: &str, default: &Value) -> Result<Value, ConfigError> {
     let trimmed = text.trim();
+    let refused = |what: &str| ConfigError::Value {
+        key: name.to_owned(),
+        origin: "the environment".into(),
+        message: format!("`{}` is not {what}", trimmed.escape_debug()),
+    };
     match default {
+        Value::Bool(..) => match trimmed.to_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Ok(Value::from(true)),
+            "false" | "0" | "no" | "off" => Ok(Value::from(false)),
+            _ => Err(refused("true or false")),
+        },
         Value::Num(..) => {
             let whole = trimmed.parse::<i64>().map(Value::from);
             let number = whole.or_else(|_| trimmed.parse::<f64>().map(Value::from));
-            number.map_err(|_| ConfigError::Value {
-                key: name.to_owned(),
-                origin: "the environment".into(),
-                message: format!("`{}` is not a number", trimmed.escape_debug()),
-            })
+            number.map_err(|_| refused("a number"))
         }
         Value::Array(..) => Ok(trimmed
             .split(',')

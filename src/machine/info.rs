@@ -55,6 +55,17 @@ pub fn hostname() -> Option<String> {
     System::host_name().ok()
 }
 
+/// The machine and its system in words: enough to tell it from others.
+pub fn description() -> String {
+    let info = system_info();
+    let cores = info.cpu.total_cores.unwrap_or_default();
+    let name = hostname().unwrap_or_else(|| "no name".to_owned());
+    format!(
+        "{name}: {}, {cores} cores, {}",
+        info.processor, info.platform
+    )
+}
+
 fn platform() -> String {
     let name = System::name().unwrap_or_else(|_| std::env::consts::OS.to_owned());
     let os = System::os_version()

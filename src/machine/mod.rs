@@ -2,13 +2,15 @@
 //! It knows nothing of runs: whoever samples says which instant is zero.
 
 mod info;
+mod process;
 mod sampler;
 
 use std::time::{Duration, Instant};
 
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
-pub use info::{hostname, system_info};
+pub use info::{description, hostname, system_info};
+pub use process::{allow_many_files, own_cpu_time, use_one_core};
 pub use sampler::Sampler;
 
 use crate::record::Sample;

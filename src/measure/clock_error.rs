@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::statistics::{FEWEST_FOR_P99, median, quantile};
-use crate::record::{CalibrationLevel, Clock, ClockErrors};
+use crate::record::{Calibration, CalibrationLevel, Clock, ClockError, ClockErrors};
 
 /// One stream, as its sender and its receiver saw it. All times count from one origin.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,6 +52,7 @@ pub fn clock_error(
         chunks: chunks as u64,
         missed: total(|it| it.sends.len().saturating_sub(it.arrivals.len())) as u64,
         merged: total(merged) as u64,
+        resolution: errors(streams.iter().flat_map(write_times)).median,
         clock: if by_kernel {
             Clock::Kernel
         } else {
@@ -64,6 +65,13 @@ pub fn clock_error(
             .filter(|_| seen > 0)
             .map(|time| time.as_secs_f64() / seen as f64),
     }
+}
+
+fn write_times(stream: &CalibratedStream) -> impl Iterator<Item = Duration> + '_ {
+    stream
+        .sends
+        .iter()
+        .map(|(began, returned)| returned.saturating_sub(*began))
 }
 
 fn merged(stream: &CalibratedStream) -> usize {
@@ -101,6 +109,26 @@ fn gap_errors(stream: &CalibratedStream) -> impl Iterator<Item = Duration> + '_ 
         let shortest = next_began.saturating_sub(returned);
         let longest = next_returned.saturating_sub(began);
         distance(gap, (shortest, longest))
+    })
+}
+
+/// The error of arrival stamps with so many streams at once: that of the next larger number which
+/// was looked at, else of the largest.
+pub fn clock_error_at(calibration: &Calibration, streams: usize) -> Option<ClockError> {
+    let enough = |level: &&CalibrationLevel| level.streams as usize >= streams;
+    let level = calibration
+        .levels
+        .iter()
+        .filter(enough)
+        .min_by_key(|level| level.streams);
+    let largest = || calibration.levels.iter().max_by_key(|level| level.streams);
+    let level = level.or_else(largest)?;
+    Some(ClockError {
+        median: level.arrival.median?,
+        p99: level.arrival.p99.or(level.arrival.max)?,
+        resolution: level.resolution?,
+        streams: level.streams,
+        calibrated: calibration.timestamp,
     })
 }
 
@@ -161,6 +189,31 @@ mod tests {
         assert!(close(level.cpu_per_chunk, 10.0));
         let rate = level.sent_per_second.unwrap();
         assert!((rate - 100.14).abs() < 0.01, "{rate}");
+    }
+
+    #[test]
+    fn the_error_of_a_run_is_that_of_as_many_streams() {
+        let with = |streams: u64| {
+            let mut level = clock_error(&[stream(&[streams])], 100.0, None);
+            level.streams = u32::try_from(streams).unwrap();
+            level
+        };
+        let now = chrono::DateTime::UNIX_EPOCH;
+        let mut calibration = Calibration {
+            id: crate::record::RunId::new(now),
+            timestamp: now,
+            benchmarker_version: "1".into(),
+            machine: "x".into(),
+            levels: vec![with(16), with(1), with(64)],
+        };
+        for (streams, level) in [(1, 1), (2, 16), (16, 16), (64, 64), (900, 64)] {
+            let found = clock_error_at(&calibration, streams).unwrap();
+            assert_eq!(found.streams, level, "at {streams}");
+            assert!(close(Some(found.p99), f64::from(level)));
+            assert!(close(Some(found.resolution), 20.0));
+        }
+        calibration.levels.clear();
+        assert_eq!(clock_error_at(&calibration, 1), None);
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub struct Measured {
     pub error: Option<ErrorInfo>,
     /// Why the server stopped, in its words.
     pub done_reason: Option<String>,
-    /// When things happened, s. `send_offset` is `None`: only who sent it knows.
+    /// When things happened, s. `send_offset` and `clock_error` are `None`: only who
+    /// sent it knows.
     pub timing: Timing,
     /// How much came, and how fast.
     pub throughput: Throughput,
@@ -112,6 +113,7 @@ fn timing(timeline: &Timeline, waterfall: Vec<WaterfallPart>) -> Timing {
         server: server_timing(report),
         waterfall,
         clock: clock(chunks),
+        clock_error: None,
         merged_chunks: merged(chunks),
     }
 }

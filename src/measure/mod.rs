@@ -9,6 +9,7 @@ mod comparison;
 mod difference;
 mod headline;
 mod impact;
+mod instrument;
 mod metrics;
 mod participant;
 mod random;
@@ -25,11 +26,12 @@ mod wording;
 #[cfg(test)]
 mod fixture;
 
-pub use clock_error::{CalibratedStream, clock_error};
+pub use clock_error::{CalibratedStream, clock_error, clock_error_at};
 pub use comparison::compare;
 pub use difference::compare_runs;
 pub use headline::headline;
 pub use impact::impact;
+pub use instrument::instrument;
 pub use metrics::{Measured, measure};
 pub use statistics::FEWEST_FOR_INTERVAL;
 pub use statistics::distribution;

@@ -37,6 +37,8 @@ pub struct CalibrationLevel {
     pub missed: u64,
     /// Of them seen together with a later one, under one stamp.
     pub merged: u64,
+    /// Median time that the sender's writes took, s: what is nearer to the truth cannot be told.
+    pub resolution: Option<f64>,
     /// Which clock stamped the arrivals; `kernel` only where it stamped every chunk.
     pub clock: Clock,
     /// Error of the stamp of each chunk.
@@ -67,10 +69,12 @@ pub struct ClockErrors {
 /// The error of arrival stamps that was found on this machine with as many streams at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct ClockError {
-    /// Median, s.
+    /// Median, s, beyond the resolution.
     pub median: f64,
-    /// 99th percentile, s; the largest one where there were too few to tell.
+    /// 99th percentile, s, beyond the resolution; the largest one where there were too few to tell.
     pub p99: f64,
+    /// What is nearer to the truth cannot be told, s: the sender's own writes took so long.
+    pub resolution: f64,
     /// Streams at once when it was found.
     pub streams: u32,
     /// When it was found, UTC.

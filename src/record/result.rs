@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
+use super::ClockError;
+
 /// One request to one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct BenchmarkResult {
@@ -125,6 +127,8 @@ pub struct Timing {
     pub waterfall: Vec<WaterfallPart>,
     /// Which clock stamped the arrivals; `kernel` only where it stamped every chunk.
     pub clock: Clock,
+    /// How far stamps may be wrong on this machine; null where that was not found out.
+    pub clock_error: Option<ClockError>,
     /// Chunks that share their stamp with a later one: they came in one read, and when each of
     /// them came is not known.
     pub merged_chunks: u64,

@@ -75,7 +75,8 @@ struct State {
 }
 
 impl Server {
-    /// Starts a server; port 0 takes a free one. It is reachable when this returns.
+    /// Starts a server; port 0 takes a free one. It is reachable when this returns. Its thread runs
+    /// where the calling one may.
     pub fn start(addr: SocketAddr) -> io::Result<Self> {
         let journal = Arc::new(Journal::default());
         let stop = CancellationToken::new();

@@ -21,8 +21,8 @@ use crate::machine::{MachineError, Sampler};
 use crate::measure;
 use crate::measure::timeline::{Outcome, Timeline};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResult, ErrorCode, ErrorInfo, Execution, Placement, RequestStarted,
-    RunEvent, Sample, SampleTaken, Samples, TextArrived,
+    BenchmarkRequest, BenchmarkResult, Calibration, ErrorCode, ErrorInfo, Execution, Placement,
+    RequestStarted, RunEvent, Sample, SampleTaken, Samples, TextArrived,
 };
 
 /// Chunks that come faster than this are told in one event. Only the telling is slowed down.
@@ -48,6 +48,8 @@ pub struct Job {
     pub plan: Plan,
     /// Digests of the models, in the order of the plan.
     pub digests: Vec<Option<String>>,
+    /// How well this machine can measure, where that is known.
+    pub calibration: Option<Arc<Calibration>>,
     /// Where events are announced.
     pub log: EventLog,
     /// Cancelled to stop the run.
@@ -264,6 +266,10 @@ impl Lane {
         let mut measured = measure::measure(timeline);
         let offset = sent.map(|sent| sent.saturating_duration_since(self.zero).as_secs_f64());
         measured.timing.send_offset = offset;
+        measured.timing.clock_error = job
+            .calibration
+            .as_ref()
+            .and_then(|it| measure::clock_error_at(it, job.plan.lanes.len()));
         let end = timeline.last_byte.unwrap_or_default().as_secs_f64();
         let system_impact = offset
             .map(|offset| measure::impact(samples, offset, offset + end))

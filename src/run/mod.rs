@@ -1,7 +1,9 @@
 //! Running a benchmark: which requests to send and when ([`plan`]), sending them ([`engine`]),
-//! waiting for one's turn ([`queue`]) and telling what happens ([`events`]).
+//! waiting for one's turn ([`queue`]) and telling what happens ([`events`]); and finding out how well
+//! all that measures ([`calibration`]).
 //! It knows backends and the machine, but no database and no page.
 
+pub mod calibration;
 pub mod engine;
 pub mod events;
 pub mod plan;

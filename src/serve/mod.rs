@@ -40,6 +40,8 @@ pub async fn serve(
         shutdown.await;
         stopping.cancel();
     };
+    let calibrating = app.clone();
+    tokio::spawn(async move { calibrating.calibrate_when_idle().await });
     let served = Server::new_with_acceptor(bounded)
         .run_with_graceful_shutdown(endpoint, told, Some(GRACE))
         .await;

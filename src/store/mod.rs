@@ -3,6 +3,7 @@
 //! Nothing is computed here. The record that a run produces is the one that is stored and read
 //! back; beside it stand the few columns that history filters and sorts by.
 
+mod calibrations;
 mod history;
 mod owner;
 mod prompts;

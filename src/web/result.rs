@@ -267,6 +267,7 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
     let begun = run.results.iter().map(|it| it.timestamp).min();
     let mut values = json!({
         "headline": measure::headline(&run),
+        "instrument": measure::instrument(&run),
         "title": title(&run),
         "seconds": run.finished_at.zip(begun).map(|(end, begun)| (end - begun).as_seconds_f64()),
         "table": table(&run, &labels),

@@ -1,5 +1,6 @@
 //! The command line as a process: what it prints where, how it ends, what survives its end.
 
+mod calibration;
 mod process;
 mod tls;
 
@@ -41,6 +42,7 @@ impl Home {
             .env("DATABASE_URL", "sqlite:runs.db")
             .env("OLLAMA_HOST", "127.0.0.1:9");
         command.env("BENCHMARKER_SAMPLING__BASELINE", "0.05");
+        command.env("BENCHMARKER_CALIBRATION__AUTOMATIC", "false");
         command
     }
 

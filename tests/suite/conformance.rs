@@ -11,7 +11,7 @@ use ollama_benchmarker::config::{BackendConfig, BackendKind, Config, Endpoint};
 use ollama_benchmarker::measure::{Measured, measure};
 use ollama_benchmarker::record::{BenchmarkRequest, ErrorCode};
 use ollama_benchmarker::reference::{Server, faults};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 /// A reference server and a way to it for each route that makes a model write.
@@ -200,6 +200,8 @@ async fn a_flood_of_nothing_ends_at_the_deadline() {
     let url = format!("http://{}", flood.local_addr().unwrap());
     tokio::spawn(async move {
         let (mut socket, _) = flood.accept().await.unwrap();
+        // An answer that comes before its question is not HTTP.
+        socket.read_u8().await.unwrap();
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n";
         let mut bytes = head.as_bytes().to_vec();
         while socket.write_all(&bytes).await.is_ok() {
@@ -218,7 +220,8 @@ async fn a_flood_of_nothing_ends_at_the_deadline() {
     bench.routes = configured(&config, &url).unwrap();
     bench.bounds.deadlines.total = Duration::from_secs(1);
     let (measured, _) = bench.ask("flood", "x").await;
-    assert_eq!(measured.error.unwrap().code, ErrorCode::TimeoutTotal);
+    let error = measured.error.unwrap();
+    assert_eq!(error.code, ErrorCode::TimeoutTotal, "{}", error.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("backend", &["clock", "config", "measure", "record"]),
     (
         "run",
-        &["backend", "config", "machine", "measure", "record"],
+        &["backend", "clock", "config", "machine", "measure", "record"],
     ),
     ("store", &["record"]),
     (

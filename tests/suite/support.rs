@@ -39,6 +39,8 @@ pub fn settings(folder: &tempfile::TempDir) -> Config {
     };
     config.sampling.interval = 0.02;
     config.sampling.baseline = 0.05;
+    // It would go on beside what is tested.
+    config.calibration.automatic = false;
     config
 }
 

@@ -5,9 +5,9 @@
 //! from (`tcp_recvmsg` in the kernel's source). Elsewhere there is none.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{Keeper, begin, poll_receive};
+pub(super) use linux::{Keeper, begin, hurry, poll_receive};
 #[cfg(not(target_os = "linux"))]
-pub(super) use other::{Keeper, begin, poll_receive};
+pub(super) use other::{Keeper, begin, hurry, poll_receive};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -21,6 +21,7 @@ mod linux {
     use nix::cmsg_space;
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
     use nix::sys::time::TimeSpec;
+    use rustix::process::setpriority_process;
     use tokio::io::{Interest, ReadBuf};
     use tokio::net::TcpStream;
 
@@ -28,6 +29,9 @@ mod linux {
 
     /// Bytes that are read at once: many chunks of a model, and little enough to copy.
     const READ_BYTES: usize = 16 << 10;
+
+    /// Before everything ordinary; see sched(7).
+    const PRIORITY: i32 = -10;
 
     /// What all sockets of a thread use in turn.
     struct Desk {
@@ -56,6 +60,12 @@ mod linux {
                 .filter(|socket| setsockopt(socket, sockopt::ReceiveTimestampns, &true).is_ok());
             Self { _socket: socket }
         }
+    }
+
+    /// Has this thread run before others, where the system grants that: what is read late may
+    /// have come together with what came after it.
+    pub fn hurry() {
+        let _ = setpriority_process(None, PRIORITY);
     }
 
     /// Asks for stamps of what will come over this socket. Where the system refuses, there are
@@ -151,6 +161,9 @@ mod other {
             Self
         }
     }
+
+    /// Does nothing.
+    pub fn hurry() {}
 
     /// Nothing to ask for.
     pub fn begin(_socket: &TcpStream) {}

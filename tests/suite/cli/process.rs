@@ -24,7 +24,8 @@ fn spawn(home: &Home, arguments: &[&str]) -> Running {
     command.env_clear().current_dir(home.path()).args(arguments);
     command
         .env("DATABASE_URL", "sqlite:runs.db")
-        .env("OLLAMA_HOST", "127.0.0.1:9");
+        .env("OLLAMA_HOST", "127.0.0.1:9")
+        .env("BENCHMARKER_CALIBRATION__AUTOMATIC", "false");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let log = BufReader::new(child.stderr.take().unwrap());
