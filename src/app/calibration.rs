@@ -101,11 +101,12 @@ impl App {
         let program = std::env::current_exe()
             .map_err(|error| AppError::Calibration(format!("this program's own file: {error}")))?;
         let calibrator = Calibrator {
-            program,
             transport: self.inner.engine.transport.clone(),
             bounds: self.inner.engine.bounds,
         };
-        let levels = calibrator.calibrate(&plan.levels(), cancel, done).await?;
+        let levels = calibrator
+            .calibrate(program, &plan.levels(), cancel, done)
+            .await?;
         let now = Utc::now();
         let calibration = Calibration {
             id: RunId::new(now),

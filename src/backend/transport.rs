@@ -7,6 +7,7 @@
 mod alarm;
 mod clock;
 mod kernel;
+mod room;
 mod socket;
 
 use std::collections::VecDeque;
@@ -20,10 +21,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::alarm::Alarm;
+use self::room::{Held, Room};
 use self::socket::{Stamps, connect};
 use super::stream::Call;
 use crate::record::Clock;
@@ -34,11 +37,13 @@ const ARRIVALS: usize = 16_384;
 /// Where no more requests go on than this, each chunk is told at once.
 const FEW_STREAMS: usize = 16;
 /// Where there are more, each is looked after so often: often enough to watch it live.
-const BATCH_INTERVAL: Duration = Duration::from_millis(50);
+const MANY_INTERVAL: Duration = Duration::from_millis(50);
+/// What is there again so soon comes faster than it is worth waking up for,
+const FAST: Duration = Duration::from_micros(500);
+/// and is let gather for so long.
+const FAST_INTERVAL: Duration = Duration::from_millis(5);
 /// Pieces that are taken at once.
 const BATCH: usize = 1024;
-/// Bytes of one answer that may wait so: a server that floods must not fill the memory.
-const WAITING_BYTES: u32 = 32 << 20;
 
 /// When to give up.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +90,7 @@ pub enum Arrival {
         /// The bytes.
         bytes: Bytes,
         /// Their part of what may wait; free again when this is dropped.
-        _room: Option<OwnedSemaphorePermit>,
+        _room: Held,
     },
     /// The body ended as HTTP says it should.
     End,
@@ -162,24 +167,25 @@ pub struct Arrivals {
     batch: VecDeque<Arrival>,
     ended: Arc<Notify>,
     open: Arc<AtomicUsize>,
-    has_begun: bool,
+    /// When something was waited for last; `None` before the first time.
+    waited: Option<Instant>,
 }
 
 impl Arrivals {
-    /// Waits for the next one; `None` after the last. Where many requests go on, what came is
-    /// taken in batches: waking a reader for every chunk would take more time from the timed
-    /// thread than the chunk itself. The end is told at once all the same.
+    /// Waits for the next one; `None` after the last. Where many requests go on, or one comes very
+    /// fast, what came is taken in batches: waking a reader for every chunk would take more time
+    /// from the timed thread than the chunk itself. The end is told at once all the same.
     pub async fn next(&mut self) -> Option<Arrival> {
         if let Some(arrival) = self.batch.pop_front() {
             return Some(arrival);
         }
-        if self.has_begun && self.open.load(Ordering::Relaxed) > FEW_STREAMS {
+        if let Some(pause) = self.pause() {
             tokio::select! {
                 () = self.ended.notified() => {}
-                () = tokio::time::sleep(BATCH_INTERVAL) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
-        self.has_begun = true;
+        self.waited = Some(Instant::now());
         let first = self.receiver.recv().await?;
         while self.batch.len() < BATCH
             && let Ok(more) = self.receiver.try_recv()
@@ -187,6 +193,16 @@ impl Arrivals {
             self.batch.push_back(more);
         }
         Some(first)
+    }
+
+    /// How long to let arrivals gather before the next batch.
+    fn pause(&self) -> Option<Duration> {
+        let waited = self.waited?;
+        if self.open.load(Ordering::Relaxed) > FEW_STREAMS {
+            Some(MANY_INTERVAL)
+        } else {
+            (waited.elapsed() < FAST).then_some(FAST_INTERVAL)
+        }
     }
 }
 
@@ -235,7 +251,7 @@ impl Transport {
             batch: VecDeque::new(),
             ended,
             open: Arc::clone(&self.open),
-            has_begun: false,
+            waited: None,
         }
     }
 }
@@ -249,21 +265,34 @@ async fn carry_out(job: Job) {
         ended,
         _open,
     } = job;
+    // In a task of its own, so that a chunk wakes nothing but what reads it.
+    let mut work = tokio::spawn(exchange(call, deadlines, arrivals.clone()));
     let outcome = tokio::select! {
         biased;
-        () = cancel.cancelled() => Err(TransportError::Cancelled),
-        () = arrivals.closed() => return,
-        outcome = exchange(call, deadlines, &arrivals) => outcome,
+        () = cancel.cancelled() => {
+            end(work).await;
+            Err(TransportError::Cancelled)
+        }
+        () = arrivals.closed() => return end(work).await,
+        outcome = &mut work => outcome.unwrap_or_else(|error| {
+            Err(TransportError::Broken(error.to_string()))
+        }),
     };
     let last = outcome.map_or_else(Arrival::Failed, |()| Arrival::End);
     let _ = arrivals.send(last).await;
     ended.notify_one();
 }
 
+/// Closes the socket.
+async fn end(work: JoinHandle<Result<(), TransportError>>) {
+    work.abort();
+    let _ = work.await;
+}
+
 async fn exchange(
     call: Call,
     deadlines: Deadlines,
-    arrivals: &mpsc::Sender<Arrival>,
+    arrivals: mpsc::Sender<Arrival>,
 ) -> Result<(), TransportError> {
     let begun = Instant::now();
     let address = call.address();
@@ -299,7 +328,7 @@ async fn exchange(
             }
         };
         let _ = arrivals.send(head(&response, connect, sent)).await;
-        read_body(response.into_body(), &stamps, sent, deadlines, arrivals).await
+        read_body(response.into_body(), &stamps, sent, deadlines, &arrivals).await
     };
     // The connection is driven in this task: dropping the task closes the socket at once.
     let mut connection = std::pin::pin!(connection);
@@ -329,7 +358,7 @@ async fn read_body(
     deadlines: Deadlines,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> Result<(), TransportError> {
-    let budget = Arc::new(Semaphore::new(WAITING_BYTES as usize));
+    let room = Room::default();
     let mut alarm = std::pin::pin!(Alarm::new(sent, deadlines));
     loop {
         let frame = tokio::select! {
@@ -349,15 +378,12 @@ async fn read_body(
                 let Ok(bytes) = frame.into_data() else {
                     continue;
                 };
-                let size = u32::try_from(bytes.len()).unwrap_or(WAITING_BYTES);
-                let room = Arc::clone(&budget)
-                    .acquire_many_owned(size.min(WAITING_BYTES))
-                    .await;
+                let held = room.hold(bytes.len()).await;
                 let arrival = Arrival::Data {
                     at,
                     clock,
                     bytes,
-                    _room: room.ok(),
+                    _room: held,
                 };
                 if arrivals.send(arrival).await.is_err() {
                     return Ok(());

@@ -99,8 +99,6 @@ pub enum CalibrationError {
 
 /// Times the reference server.
 pub struct Calibrator {
-    /// This program's own file, which is started as the reference server.
-    pub program: PathBuf,
     /// The timed sockets.
     pub transport: Transport,
     /// Bounds of a request.
@@ -108,14 +106,15 @@ pub struct Calibrator {
 }
 
 impl Calibrator {
-    /// Starts a reference server and takes one level after another; tells `done` of each.
+    /// Starts a reference server (`program` is this one's own file) and takes one level after
+    /// another; tells `done` of each.
     pub async fn calibrate(
         &self,
+        program: PathBuf,
         levels: &[Level],
         cancel: &CancellationToken,
         mut done: impl FnMut(&CalibrationLevel),
     ) -> Result<Vec<CalibrationLevel>, CalibrationError> {
-        let program = self.program.clone();
         let server = tokio::task::spawn_blocking(move || Server::start(&program))
             .await
             .map_err(|error| CalibrationError::Server(io::Error::other(error)))?
@@ -129,7 +128,8 @@ impl Calibrator {
         Ok(found)
     }
 
-    async fn level(
+    /// Times the reference server at `url` with so many streams.
+    pub async fn level(
         &self,
         url: &str,
         level: Level,
