@@ -31,9 +31,6 @@ use self::socket::{Stamps, connect};
 use super::stream::Call;
 use crate::record::Clock;
 
-/// Pieces of one answer that may wait for their reader. A reader is only slower than a model
-/// when the whole machine is starved; the room is wide so that even then no read is put off.
-const ARRIVALS: usize = 16_384;
 /// Where no more requests go on than this, each chunk is told at once.
 const FEW_STREAMS: usize = 16;
 /// Where there are more, each is looked after so often: often enough to watch it live.
@@ -133,7 +130,7 @@ struct Job {
     call: Call,
     deadlines: Deadlines,
     cancel: CancellationToken,
-    arrivals: mpsc::Sender<Arrival>,
+    arrivals: mpsc::UnboundedSender<Arrival>,
     ended: Arc<Notify>,
     _open: Open,
 }
@@ -163,7 +160,7 @@ impl Drop for Open {
 
 /// What comes back for one request, in order.
 pub struct Arrivals {
-    receiver: mpsc::Receiver<Arrival>,
+    receiver: mpsc::UnboundedReceiver<Arrival>,
     batch: VecDeque<Arrival>,
     ended: Arc<Notify>,
     open: Arc<AtomicUsize>,
@@ -233,7 +230,7 @@ impl Transport {
     /// Sends a request. The socket closes as soon as `cancel` is cancelled or what is returned is
     /// dropped.
     pub fn send(&self, call: Call, deadlines: Deadlines, cancel: CancellationToken) -> Arrivals {
-        let (arrivals, receiver) = mpsc::channel(ARRIVALS);
+        let (arrivals, receiver) = mpsc::unbounded_channel();
         let ended = Arc::new(Notify::new());
         socket::prepare(&call.url);
         // The thread outlives every sender; were it gone, the receiver would end at once and
@@ -279,7 +276,7 @@ async fn carry_out(job: Job) {
         }),
     };
     let last = outcome.map_or_else(Arrival::Failed, |()| Arrival::End);
-    let _ = arrivals.send(last).await;
+    let _ = arrivals.send(last);
     ended.notify_one();
 }
 
@@ -292,7 +289,7 @@ async fn end(work: JoinHandle<Result<(), TransportError>>) {
 async fn exchange(
     call: Call,
     deadlines: Deadlines,
-    arrivals: mpsc::Sender<Arrival>,
+    arrivals: mpsc::UnboundedSender<Arrival>,
 ) -> Result<(), TransportError> {
     let begun = Instant::now();
     let address = call.address();
@@ -323,11 +320,11 @@ async fn exchange(
         let response = match answer {
             Ok(response) => response,
             Err(error) => {
-                let _ = arrivals.send(Arrival::Sent { connect, sent }).await;
+                let _ = arrivals.send(Arrival::Sent { connect, sent });
                 return Err(error);
             }
         };
-        let _ = arrivals.send(head(&response, connect, sent)).await;
+        let _ = arrivals.send(head(&response, connect, sent));
         read_body(response.into_body(), &stamps, sent, deadlines, &arrivals).await
     };
     // The connection is driven in this task: dropping the task closes the socket at once.
@@ -356,7 +353,7 @@ async fn read_body(
     stamps: &Stamps,
     sent: Instant,
     deadlines: Deadlines,
-    arrivals: &mpsc::Sender<Arrival>,
+    arrivals: &mpsc::UnboundedSender<Arrival>,
 ) -> Result<(), TransportError> {
     let room = Room::default();
     let mut alarm = std::pin::pin!(Alarm::new(sent, deadlines));
@@ -385,7 +382,7 @@ async fn read_body(
                     bytes,
                     _room: held,
                 };
-                if arrivals.send(arrival).await.is_err() {
+                if arrivals.send(arrival).is_err() {
                     return Ok(());
                 }
                 // Waiting for room is no silence of the server.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Bytes of one answer that may wait.
 const MOST: usize = 32 << 20;
+/// What a piece costs beside its bytes.
+const PIECE: usize = 128;
 /// Where they do, so often it is looked whether there is room again.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -21,8 +23,10 @@ pub struct Held {
 }
 
 impl Room {
-    /// Waits until less than the limit waits, then holds so many more.
+    /// Waits until less than the limit waits, then holds a piece of so many bytes more. Looking now
+    /// and then spares the reader to wake whoever waits for each piece that it takes.
     pub(super) async fn hold(&self, bytes: usize) -> Held {
+        let bytes = bytes + PIECE;
         while self.0.load(Ordering::Relaxed) >= MOST {
             tokio::time::sleep(LOOK).await;
         }
@@ -47,7 +51,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_held_blocks_more_until_it_is_dropped() {
         let room = Room::default();
-        let held = room.hold(MOST - 1).await;
+        let held = room.hold(MOST - PIECE - 1).await;
         let more = room.hold(10).await;
         let blocked = tokio::time::timeout(20 * LOOK, room.hold(1)).await;
         assert!(blocked.is_err());
