@@ -61,6 +61,13 @@ pub fn conclude(run: &mut BenchmarkResponse) {
         .map(|it| (it.model.clone(), it.backend.clone()))
         .collect();
     run.summary = measure::summarize(&models, &run.results);
+    if let Some(load) = &run.request.load {
+        for one in &mut run.summary {
+            let is_own = |it: &&BenchmarkResult| it.model == one.model && it.backend == one.backend;
+            let own: Vec<&BenchmarkResult> = run.results.iter().filter(is_own).collect();
+            one.load = measure::load_summary(load, &own);
+        }
+    }
     run.validity = measure::validity(run);
 }
 
@@ -211,6 +218,15 @@ impl Execution {
 
     fn finish(&mut self, cut: Option<Cut>) {
         let run = &mut self.run;
+        let ends_by_time = run
+            .request
+            .load
+            .as_ref()
+            .is_some_and(|it| it.duration.is_some());
+        if ends_by_time && cut.is_none() {
+            // A closed loop has ended by its time, with fewer requests than it might have sent.
+            run.total_requests = u32::try_from(run.results.len()).unwrap_or(u32::MAX);
+        }
         let measured = run.results.iter().filter(|result| !result.warmup);
         let succeeded = measured.filter(|result| result.success).count();
         let all = run.results.iter().all(|result| result.success);

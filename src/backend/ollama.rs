@@ -230,6 +230,7 @@ impl Backend for Ollama {
             }),
             token: self.http.token().clone(),
             body: Bytes::from(body.to_string()),
+            due: None,
         }
     }
 

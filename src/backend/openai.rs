@@ -186,6 +186,7 @@ impl Backend for OpenAi {
             }),
             token: self.http.token().clone(),
             body: Bytes::from(body.to_string()),
+            due: None,
         }
     }
 

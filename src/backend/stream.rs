@@ -26,6 +26,8 @@ pub struct Call {
     pub token: Secret,
     /// JSON body.
     pub body: Bytes,
+    /// When to send it, once the connection stands; at once where there is none.
+    pub due: Option<Instant>,
 }
 
 impl Call {

@@ -307,6 +307,9 @@ async fn exchange(
     let connect = begun.elapsed();
     let request = request(&call).map_err(|error| refused(error.to_string()))?;
 
+    if let Some(due) = call.due {
+        kernel::sleep_until(due).await;
+    }
     let conversation = async {
         let send_begun = Instant::now();
         let answer = tokio::time::timeout(

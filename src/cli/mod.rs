@@ -9,6 +9,7 @@ mod completions;
 mod figures;
 mod health;
 mod history;
+mod load;
 mod migrate;
 mod models;
 mod openapi;

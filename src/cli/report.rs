@@ -133,6 +133,7 @@ fn label(run: &BenchmarkResponse, summary: &ModelSummaryStatistics) -> String {
 /// The sentence, how far it can be trusted, what failed, and where the record is.
 fn remarks(run: &BenchmarkResponse) -> String {
     let mut lines = vec![measure::headline(run)];
+    lines.extend(run.summary.iter().filter_map(measure::load_sentence));
     if let Some(reason) = &run.status_reason {
         lines.push(format!("The run is {}: {reason}.", run.status.as_str()));
     }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use futures_util::StreamExt;
 
+use super::load::LoadFlags;
 use super::output::OutputFlags;
 use super::progress::Progress;
 use super::{Exit, Usage, calibrate, parameters, report, signals, values};
@@ -83,6 +84,8 @@ pub struct Run {
     #[arg(long)]
     no_save: bool,
     #[command(flatten)]
+    load: LoadFlags,
+    #[command(flatten)]
     output: OutputFlags,
 }
 
@@ -139,7 +142,13 @@ impl Run {
             request.prompts = prompts;
         }
         request.parameters = parameters::parse(&self.parameters).map_err(Usage)?;
-        request.repetitions = self.repetitions;
+        request.load = self.load.load();
+        // With a load, its own flags say how many requests there are.
+        request.repetitions = if request.load.is_some() {
+            1
+        } else {
+            self.repetitions
+        };
         request.warmup = self.warmup;
         request.execution = self.execution;
         request.system.clone_from(&self.system);

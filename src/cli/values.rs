@@ -67,6 +67,8 @@ pub fn moment(text: &str) -> Result<DateTime<Utc>, String> {
 pub fn flag_of(pointer: &str) -> String {
     let mut parts = pointer.split('/').skip(1);
     match (parts.next().unwrap_or_default(), parts.next()) {
+        ("load", None | Some("max_requests")) => "--requests".to_owned(),
+        ("load", Some(field)) => format!("--{field}"),
         ("prompt" | "prompts", _) => "--prompt".to_owned(),
         ("models", _) => "--model".to_owned(),
         ("tags", _) => "--tag".to_owned(),

@@ -230,7 +230,14 @@ fn remarks(run: &BenchmarkResponse, all: &[Participant]) -> Vec<String> {
         ));
     }
     if run.results.iter().any(|result| result.contended) {
-        remarks.push("The models ran at once and slowed each other.".to_owned());
+        remarks.push(
+            if run.request.load.is_some() {
+                "Requests went on at once and slowed each other."
+            } else {
+                "The models ran at once and slowed each other."
+            }
+            .to_owned(),
+        );
     }
     match run.status {
         Status::Cancelled => remarks.push("The run was stopped early.".to_owned()),

@@ -93,22 +93,27 @@ fn timing(timeline: &Timeline, waterfall: Vec<WaterfallPart>) -> Timing {
     let chunks = &timeline.chunks;
     let report = &timeline.report;
     let answer = chunks.iter().find(|c| c.kind == ChunkKind::Answer);
+    // In an open loop latencies count from when the request was meant to be sent: a client or server
+    // that stalls would hide what it kept others waiting.
+    let delay = timeline.schedule_delay.unwrap_or_default();
+    let latency = |at: Duration| seconds(at.saturating_add(delay));
     let span = match chunks.as_slice() {
         [first, .., last] => Some(last.at.saturating_sub(first.at)),
         _ => None,
     };
     Timing {
-        time_to_first_chunk: chunks.first().map(|c| seconds(c.at)),
-        time_to_first_output: answer.map(|c| seconds(c.at)),
+        time_to_first_chunk: chunks.first().map(|c| latency(c.at)),
+        time_to_first_output: answer.map(|c| latency(c.at)),
         time_to_second_chunk: match chunks.as_slice() {
             [first, second, ..] => Some(seconds(second.at.saturating_sub(first.at))),
             _ => None,
         },
-        total_time: timeline.last_byte.map(seconds),
-        request_latency: chunks.last().map(|c| seconds(c.at)),
+        total_time: timeline.last_byte.map(latency),
+        request_latency: chunks.last().map(|c| latency(c.at)),
         time_per_output_token: time_per_output_token(span, report.output_tokens),
         connect_time: timeline.connect.map(seconds),
         send_offset: None,
+        schedule_delay: timeline.schedule_delay.map(seconds),
         load_time: report.load.map(seconds),
         server: server_timing(report),
         waterfall,
@@ -208,6 +213,7 @@ mod tests {
         chunks.extend((1..=10).map(|i| chunk(200 + 10 * i, 4, ChunkKind::Answer)));
         Timeline {
             connect: Some(milliseconds(3)),
+            schedule_delay: None,
             chunks,
             last_byte: Some(milliseconds(320)),
             text: "x".repeat(40),

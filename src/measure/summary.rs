@@ -11,7 +11,7 @@ use crate::record::{BenchmarkResult, Distribution, ModelSummaryStatistics};
 ///
 /// Warm-up and failed requests are counted and never averaged in. Where some requests of a model
 /// had to load it and others had not, figures that loading is part of describe the latter only;
-/// `load_time` describes all.
+/// `load_time` describes all. What a load came to is not said here ([`super::load_summary`]).
 pub fn summarize(
     models: &[(String, String)],
     results: &[BenchmarkResult],
@@ -50,6 +50,7 @@ fn summary_of(model: &str, backend: &str, results: &[BenchmarkResult]) -> ModelS
         bytes_per_second: of(Metric::BytesPerSecond),
         load_time: of(Metric::LoadTime),
         system_output_tokens_per_second: system_rate(&successes, &others),
+        load: None,
     }
 }
 
@@ -74,7 +75,8 @@ fn system_rate(successes: &[&BenchmarkResult], others: &[&BenchmarkResult]) -> O
         tokens = tokens.saturating_add(result.throughput.output_tokens?);
         let sent = result.timing.send_offset?;
         first = first.min(sent);
-        last = last.max(sent + result.timing.request_latency?);
+        let delay = result.timing.schedule_delay.unwrap_or_default();
+        last = last.max(sent - delay + result.timing.request_latency?);
     }
     let in_turn = others.iter().any(|other| {
         !other.contended

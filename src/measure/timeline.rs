@@ -9,6 +9,8 @@ use crate::record::{Clock, ErrorInfo};
 pub struct Timeline {
     /// Setting up the connection, before the send; `None` where none came about.
     pub connect: Option<Duration>,
+    /// Send − when it was meant to be; `None` where it was meant to be whenever it was.
+    pub schedule_delay: Option<Duration>,
     /// Content chunks in order of arrival.
     pub chunks: Vec<Chunk>,
     /// Last byte of the stream; `None` where not one came.

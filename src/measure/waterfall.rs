@@ -10,6 +10,16 @@ use crate::record::WaterfallPart;
 /// up to it; what cannot be told apart is one part that names all it may hold. Empty where no
 /// chunk came.
 pub(super) fn waterfall(timeline: &Timeline) -> (Vec<WaterfallPart>, Option<String>) {
+    let (mut parts, remark) = since_send(timeline);
+    if let Some(delay) = timeline.schedule_delay
+        && !parts.is_empty()
+    {
+        parts.insert(0, part("late send", delay));
+    }
+    (parts, remark)
+}
+
+fn since_send(timeline: &Timeline) -> (Vec<WaterfallPart>, Option<String>) {
     let Some(first) = timeline.chunks.first().map(|chunk| chunk.at) else {
         return (Vec::new(), None);
     };

@@ -9,7 +9,9 @@ mod comparison;
 mod event;
 mod history;
 mod id;
+mod load;
 mod model;
+mod parameters;
 mod prompt;
 mod request;
 mod response;
@@ -24,15 +26,16 @@ pub use event::{
 };
 pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
+pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STREAMS};
 pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
+pub use parameters::Parameters;
 pub use prompt::{NewPrompt, SavedPrompt};
 pub use request::{
-    BenchmarkRequest, Execution, FieldError, KeepAlive, Limits, Parameters, Think, ThinkLevel,
-    only_object,
+    BenchmarkRequest, Execution, FieldError, KeepAlive, Limits, Think, ThinkLevel, only_object,
 };
 pub use response::{
-    BenchmarkResponse, Distribution, Environment, Grade, ModelEnvironment, ModelSummaryStatistics,
-    Status, Validity,
+    BenchmarkResponse, Distribution, Environment, Grade, LoadSummary, ModelEnvironment,
+    ModelSummaryStatistics, Status, Validity,
 };
 pub use result::{
     BenchmarkResult, Chunks, Clock, ErrorCode, ErrorInfo, Placement, ServerTiming, SystemImpact,

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::ModelName;
+use super::{Load, ModelName, Parameters};
 
 /// Every result holds its prompt: so many bytes of prompts are in one run at most.
 const MOST_PROMPT_BYTES_IN_ALL: u64 = 1 << 30;
@@ -60,6 +60,9 @@ pub struct BenchmarkRequest {
     #[serde(default)]
     #[oai(default)]
     pub execution: Execution,
+    /// Works each model with many requests instead of `repetitions` single ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
     /// Longest time for one request, s; the configured default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
@@ -136,74 +139,6 @@ pub enum KeepAlive {
     Duration(String),
 }
 
-/// Generation parameters, named as Ollama's options.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
-#[serde(
-    default,
-    deny_unknown_fields,
-    expecting = "an object of generation parameters"
-)]
-#[oai(default)]
-pub struct Parameters {
-    /// Randomness of sampling, 0 to 10; 0 always takes the likeliest token.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// Sample only from the K likeliest tokens, 0 to 100000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub top_k: Option<i64>,
-    /// Sample from the likeliest tokens whose probabilities sum to this, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub top_p: Option<f64>,
-    /// Drop tokens less likely than this share of the likeliest, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_p: Option<f64>,
-    /// Locally typical sampling, 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub typical_p: Option<f64>,
-    /// Seed of the sampler, −1 for a random one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<i64>,
-    /// Most tokens to write: 1 to 1000000, −1 without limit, −2 until the context is full.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_predict: Option<i64>,
-    /// Size of the context, tokens, 1 to 10000000. A change reloads the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_ctx: Option<i64>,
-    /// Prompt tokens kept when the context shifts, −1 to 10000000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_keep: Option<i64>,
-    /// Tokens evaluated at once, 1 to 1000000. A change reloads the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_batch: Option<i64>,
-    /// Layers on the GPU, −1 automatic, 0 none. A change reloads the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_gpu: Option<i64>,
-    /// The GPU for small tensors, 0 to 255. A change reloads the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub main_gpu: Option<i64>,
-    /// Threads of the engine, 0 (automatic) to 4096. A change reloads the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_thread: Option<i64>,
-    /// Map the weights from disk. A change reloads the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub use_mmap: Option<bool>,
-    /// How far back repetition is looked for, tokens, −1 to 10000000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repeat_last_n: Option<i64>,
-    /// Penalty of repetition, 0 to 10.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub repeat_penalty: Option<f64>,
-    /// Penalty of tokens that occurred, −2 to 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub presence_penalty: Option<f64>,
-    /// Penalty of tokens by how often they occurred, −2 to 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frequency_penalty: Option<f64>,
-    /// Texts that end the output, at most 16 of 256 characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop: Option<Vec<String>>,
-}
-
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
 pub struct FieldError {
@@ -242,6 +177,7 @@ impl BenchmarkRequest {
             warmup: 0,
             cold_start: false,
             execution: Execution::default(),
+            load: None,
             timeout: None,
             run_timeout: None,
             name: None,
@@ -280,6 +216,7 @@ impl BenchmarkRequest {
             check.line(&format!("/tags/{index}"), tag, 64);
         }
         self.check_format(&mut check);
+        check.errors.extend(self.load_problems());
         if let Some(KeepAlive::Duration(text)) = &self.keep_alive
             && !is_go_duration(text)
         {
@@ -324,14 +261,18 @@ impl BenchmarkRequest {
                 &format!("at most {} bytes", limits.max_prompt_bytes),
             );
         }
-        let per_model = u64::from(self.repetitions) * (self.all_prompts().len() as u64)
-            + u64::from(self.warmup);
+        let per_model = self.requests_per_model() + u64::from(self.warmup);
         let requests = per_model.saturating_mul(self.models.len() as u64);
         let longest = self.all_prompts().iter().map(|text| text.len()).max();
         let bytes = requests.saturating_mul(longest.unwrap_or_default() as u64);
+        let pointer = if self.load.is_some() {
+            "/load"
+        } else {
+            "/repetitions"
+        };
         if bytes > MOST_PROMPT_BYTES_IN_ALL {
             check.push(
-                "/repetitions",
+                pointer,
                 &format!(
                     "{requests} requests with a prompt of this length are {bytes} bytes to store; at \
                      most {MOST_PROMPT_BYTES_IN_ALL} are allowed"
@@ -341,7 +282,7 @@ impl BenchmarkRequest {
         if requests > limits.max_requests {
             let most = limits.max_requests;
             check.push(
-                "/repetitions",
+                pointer,
                 &format!("makes {requests} requests; a run has at most {most}"),
             );
         }
@@ -375,65 +316,14 @@ impl BenchmarkRequest {
     }
 }
 
-impl Parameters {
-    fn check(&self, check: &mut Check) {
-        check.range("/parameters/temperature", self.temperature, 0.0, 10.0);
-        check.range("/parameters/top_k", self.top_k, 0, 100_000);
-        check.range("/parameters/top_p", self.top_p, 0.0, 1.0);
-        check.range("/parameters/min_p", self.min_p, 0.0, 1.0);
-        check.range("/parameters/typical_p", self.typical_p, 0.0, 1.0);
-        check.range("/parameters/seed", self.seed, -1, i64::from(u32::MAX));
-        check.range("/parameters/num_predict", self.num_predict, -2, 1_000_000);
-        if self.num_predict == Some(0) {
-            check.push(
-                "/parameters/num_predict",
-                "0 would write nothing; use 1 or more, or -1",
-            );
-        }
-        check.range("/parameters/num_ctx", self.num_ctx, 1, 10_000_000);
-        check.range("/parameters/num_keep", self.num_keep, -1, 10_000_000);
-        check.range("/parameters/num_batch", self.num_batch, 1, 1_000_000);
-        check.range("/parameters/num_gpu", self.num_gpu, -1, 100_000);
-        check.range("/parameters/main_gpu", self.main_gpu, 0, 255);
-        check.range("/parameters/num_thread", self.num_thread, 0, 4096);
-        check.range(
-            "/parameters/repeat_last_n",
-            self.repeat_last_n,
-            -1,
-            10_000_000,
-        );
-        check.range("/parameters/repeat_penalty", self.repeat_penalty, 0.0, 10.0);
-        check.range(
-            "/parameters/presence_penalty",
-            self.presence_penalty,
-            -2.0,
-            2.0,
-        );
-        check.range(
-            "/parameters/frequency_penalty",
-            self.frequency_penalty,
-            -2.0,
-            2.0,
-        );
-        if let Some(stop) = &self.stop {
-            if stop.len() > 16 {
-                check.push("/parameters/stop", "at most 16 texts");
-            }
-            for (index, text) in stop.iter().enumerate() {
-                check.length(&format!("/parameters/stop/{index}"), text, 256);
-            }
-        }
-    }
-}
-
 /// Collects what is wrong.
 #[derive(Default)]
-struct Check {
+pub(super) struct Check {
     errors: Vec<FieldError>,
 }
 
 impl Check {
-    fn push(&mut self, pointer: &str, message: &str) {
+    pub(super) fn push(&mut self, pointer: &str, message: &str) {
         self.errors.push(FieldError {
             pointer: pointer.to_owned(),
             message: message.to_owned(),
@@ -441,7 +331,7 @@ impl Check {
     }
 
     /// NaN is in no range, so it is refused too.
-    fn range<T: Copy + PartialOrd + std::fmt::Display>(
+    pub(super) fn range<T: Copy + PartialOrd + std::fmt::Display>(
         &mut self,
         pointer: &str,
         value: Option<T>,
@@ -459,7 +349,7 @@ impl Check {
     }
 
     /// A text that is shown in one line.
-    fn line(&mut self, pointer: &str, text: &str, most: usize) {
+    pub(super) fn line(&mut self, pointer: &str, text: &str, most: usize) {
         if text.contains(char::is_control) {
             self.push(pointer, "must not hold control characters");
         } else {
@@ -467,7 +357,7 @@ impl Check {
         }
     }
 
-    fn length(&mut self, pointer: &str, text: &str, most: usize) {
+    pub(super) fn length(&mut self, pointer: &str, text: &str, most: usize) {
         if text.trim().is_empty() {
             self.push(pointer, "must not be empty");
         } else if text.chars().count() > most {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::{BenchmarkRequest, BenchmarkResult, RunId, Samples, SystemInfo};
+use super::{BenchmarkRequest, BenchmarkResult, LoadPattern, RunId, Samples, SystemInfo};
 
 /// A run, as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
@@ -144,6 +144,30 @@ pub struct ModelSummaryStatistics {
     pub load_time: Distribution,
     /// Output tokens of all successes / (first send → last chunk), tokens/s.
     pub system_output_tokens_per_second: Option<f64>,
+    /// What the load came to; null where the run had none.
+    #[serde(default)]
+    pub load: Option<LoadSummary>,
+}
+
+/// What a load came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct LoadSummary {
+    /// When requests went out.
+    pub pattern: LoadPattern,
+    /// Requests a second that were meant to be sent; null in a closed loop.
+    pub offered_requests_per_second: Option<f64>,
+    /// Measured requests that were sent.
+    pub sent: u64,
+    /// Of them with success.
+    pub answered: u64,
+    /// First send → last end, s.
+    pub duration: f64,
+    /// `answered` / `duration`.
+    pub requests_per_second: Option<f64>,
+    /// Most requests at one time.
+    pub peak_in_flight: u64,
+    /// Send − intended send of an open loop, s.
+    pub schedule_delay: Distribution,
 }
 
 /// A set of measured values. All null where `n` is 0.

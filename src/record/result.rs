@@ -119,6 +119,10 @@ pub struct Timing {
     pub connect_time: Option<f64>,
     /// Send, in seconds since the run began: the place on the time axis of the samples.
     pub send_offset: Option<f64>,
+    /// Send − intended send, s, in an open loop; null otherwise. In an open loop TTFT, TTFO, E2E and
+    /// the total time count from the intended send (no coordinated omission), so this is in them;
+    /// chunk offsets and the server's own durations count from the send.
+    pub schedule_delay: Option<f64>,
     /// Loading the model, as the server tells, s.
     pub load_time: Option<f64>,
     /// The server's own durations.

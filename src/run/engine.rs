@@ -1,18 +1,19 @@
 //! Sends the requests of a plan, times them and looks at the machine meanwhile.
 //! Results go out through a channel; what becomes of them is not known here.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::events::EventLog;
-use super::plan::{Plan, Step};
+use super::plan::{Phase, Plan, Step};
 use crate::backend::stream::{Bounds, News, follow};
 use crate::backend::transport::Transport;
 use crate::backend::{Backend, Backends};
@@ -21,12 +22,17 @@ use crate::machine::{MachineError, Sampler};
 use crate::measure;
 use crate::measure::timeline::{Outcome, Timeline};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResult, Calibration, ErrorCode, ErrorInfo, Execution, Placement,
-    RequestStarted, RunEvent, Sample, SampleTaken, Samples, TextArrived,
+    BenchmarkRequest, BenchmarkResult, Calibration, ErrorCode, ErrorInfo, Execution, MOST_STREAMS,
+    Placement, RequestStarted, RunEvent, Sample, SampleTaken, Samples, TextArrived,
 };
 
-/// Chunks that come faster than this are told in one event. Only the telling is slowed down.
+/// Chunks that come faster than this are told in one event; where many requests go on, so many times
+/// slower, since nobody reads faster. Only the telling is slowed down.
 const TELL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// So long before its time a request of an open loop is begun, so that its connection stands when
+/// its time has come.
+const LEAD: Duration = Duration::from_millis(20);
 
 /// What every run needs.
 pub struct Engine {
@@ -93,23 +99,25 @@ pub async fn run(
         () = tokio::time::sleep_until(zero.into()) => {}
         () = job.cancel.cancelled() => {}
     }
-    let mut lanes = JoinSet::new();
-    for lane in 0..job.plan.lanes.len() {
-        let walk = Lane {
-            engine: Arc::clone(&engine),
-            job: Arc::clone(&job),
-            watched: Arc::clone(&watched),
-            zero,
-        };
-        lanes.spawn(walk.walk(lane, results.clone()).in_current_span());
+    let walker = Walker {
+        engine: Arc::clone(&engine),
+        job: Arc::clone(&job),
+        watched,
+        zero,
+        results,
+    };
+    for phase in 0..job.plan.phases.len() {
+        if !job.cancel.is_cancelled() {
+            walker.walk(phase).await;
+        }
     }
-    lanes.join_all().await;
+    drop(walker);
     // Stopping joins a thread that may be in the middle of a look; that takes no longer than one.
     let stopped = tokio::task::spawn_blocking(move || sampler.stop()).await;
     Ok(stopped.unwrap_or_default())
 }
 
-/// The samples that requests in flight still need.
+/// The samples that requests in flight still need, and how many there are of these.
 #[derive(Default)]
 struct Watched {
     state: Mutex<WatchedState>,
@@ -119,6 +127,13 @@ struct Watched {
 struct WatchedState {
     samples: Vec<Sample>,
     in_flight: usize,
+    begun: u64,
+}
+
+/// One request in flight.
+struct Watch {
+    begun: u64,
+    others: usize,
 }
 
 impl Watched {
@@ -128,7 +143,7 @@ impl Watched {
 
     /// A request is about to be sent: samples before it are needed no more, but for the baseline
     /// and the newest.
-    fn begin(&self) {
+    fn begin(&self) -> Watch {
         let mut state = self.lock();
         if state.in_flight == 0 {
             let last = state.samples.last().cloned();
@@ -137,51 +152,154 @@ impl Watched {
                 .samples
                 .extend(last.filter(|sample| sample.offset >= 0.0));
         }
+        let others = state.in_flight;
         state.in_flight += 1;
+        state.begun += 1;
+        Watch {
+            begun: state.begun,
+            others,
+        }
     }
 
-    fn end(&self) -> Vec<Sample> {
+    /// It has ended; it began at this offset. The samples of its time and of the baseline, and who
+    /// was there.
+    fn end(&self, watch: &Watch, from: f64) -> (Vec<Sample>, Company) {
         let mut state = self.lock();
+        let before = state.samples.iter().rfind(|sample| sample.offset <= from);
+        let from = before.map_or(from, |sample| sample.offset);
+        let is_needed = |sample: &&Sample| sample.offset < 0.0 || sample.offset >= from;
+        let samples = state.samples.iter().filter(is_needed).cloned().collect();
         state.in_flight -= 1;
-        state.samples.clone()
+        let company = Company {
+            overlapped: watch.others > 0 || state.begun != watch.begun,
+            streams: watch.others.max(state.in_flight) + 1,
+            is_last: state.in_flight == 0,
+        };
+        (samples, company)
     }
 }
 
-struct Lane {
+/// What other requests went on beside one.
+#[derive(Clone, Copy)]
+struct Company {
+    /// Another one did at some time.
+    overlapped: bool,
+    /// Requests at once, this one too.
+    streams: usize,
+    /// No other one does any more.
+    is_last: bool,
+}
+
+/// Sends the requests of a plan.
+#[derive(Clone)]
+struct Walker {
     engine: Arc<Engine>,
     job: Arc<Job>,
     watched: Arc<Watched>,
     zero: Instant,
+    results: mpsc::Sender<Finished>,
 }
 
-impl Lane {
-    async fn walk(self, lane: usize, results: mpsc::Sender<Finished>) {
+impl Walker {
+    /// Sends the requests of one phase and waits until all have ended.
+    async fn walk(&self, phase: usize) {
         let job = Arc::clone(&self.job);
-        for step in &job.plan.lanes[lane] {
-            if job.cancel.is_cancelled() {
-                return;
+        match &job.plan.phases[phase] {
+            Phase::Lanes(lanes) => {
+                let mut all = JoinSet::new();
+                for lane in lanes {
+                    let (walker, lane) = (self.clone(), lane.clone());
+                    let walk = async move {
+                        for step in &lane {
+                            if !walker.send(step, None).await {
+                                return;
+                            }
+                        }
+                    };
+                    all.spawn(walk.in_current_span());
+                }
+                all.join_all().await;
             }
-            let model = &job.plan.models[step.model];
-            let span = tracing::info_span!("request", number = step.index, model = %model);
-            let Some(result) = self.step(step).instrument(span).await else {
-                continue;
-            };
-            if results
-                .send(Finished {
-                    model: step.model,
-                    result,
-                })
-                .await
-                .is_err()
-            {
-                return;
+            Phase::Users {
+                users,
+                steps,
+                duration,
+            } => {
+                let end = duration.and_then(|duration| Instant::now().checked_add(duration));
+                self.users(*users, Arc::new(steps.clone()), end).await;
             }
+            Phase::Schedule(steps) => self.schedule(steps).await,
         }
+    }
+
+    /// Each user takes the next step when its last has ended.
+    async fn users(&self, users: usize, steps: Arc<Vec<Step>>, end: Option<Instant>) {
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut all = JoinSet::new();
+        for _ in 0..users.min(steps.len()) {
+            let (walker, steps, next) = (self.clone(), Arc::clone(&steps), Arc::clone(&next));
+            let walk = async move {
+                while end.is_none_or(|end| Instant::now() < end)
+                    && let Some(step) = steps.get(next.fetch_add(1, Ordering::Relaxed))
+                    && walker.send(step, None).await
+                {}
+            };
+            all.spawn(walk.in_current_span());
+        }
+        all.join_all().await;
+    }
+
+    /// Sends each step at its time. Where too many go on it waits for one to end: it is then sent
+    /// late, and says so.
+    async fn schedule(&self, steps: &[(Duration, Step)]) {
+        let places = Arc::new(Semaphore::new(MOST_STREAMS as usize));
+        let begin = Instant::now();
+        let mut all = JoinSet::new();
+        for (offset, step) in steps {
+            let Some(start) = begin.checked_add(*offset) else {
+                break;
+            };
+            let due = start + LEAD;
+            tokio::select! {
+                () = tokio::time::sleep_until(start.into()) => {}
+                () = self.job.cancel.cancelled() => break,
+            }
+            // It is never closed.
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                break;
+            };
+            let (walker, step) = (self.clone(), step.clone());
+            let send = async move {
+                walker.send(&step, Some(due)).await;
+                drop(place);
+            };
+            all.spawn(send.in_current_span());
+            while all.try_join_next().is_some() {}
+        }
+        all.join_all().await;
+    }
+
+    /// One request and its result; `false` where no more shall be sent.
+    async fn send(&self, step: &Step, due: Option<Instant>) -> bool {
+        let job = &self.job;
+        if job.cancel.is_cancelled() {
+            return false;
+        }
+        let model = &job.plan.models[step.model];
+        let span = tracing::info_span!("request", number = step.index, model = %model);
+        let Some(result) = self.step(step, due).instrument(span).await else {
+            return true;
+        };
+        let finished = Finished {
+            model: step.model,
+            result,
+        };
+        self.results.send(finished).await.is_ok()
     }
 
     /// One request; `None` only where the backend is gone from the configuration, which the
     /// check before the run excludes.
-    async fn step(&self, step: &Step) -> Option<BenchmarkResult> {
+    async fn step(&self, step: &Step, due: Option<Instant>) -> Option<BenchmarkResult> {
         let job = Arc::clone(&self.job);
         let model = &job.plan.models[step.model];
         let backend = Arc::clone(self.engine.backends.get(&model.backend)?);
@@ -203,19 +321,40 @@ impl Lane {
                 ..Timeline::default()
             };
             job.log.announce(started);
-            return Some(self.result(step, &timeline, None, &[], timestamp, None));
+            let alone = Company {
+                overlapped: false,
+                streams: 1,
+                is_last: true,
+            };
+            let sending = Sending {
+                timestamp,
+                sent: None,
+                company: alone,
+            };
+            return Some(self.result(step, &timeline, &sending, &[], None));
         }
         job.log.announce(started);
-        self.watched.begin();
-        let (timeline, sent) = self.follow(step, backend.as_ref()).await;
-        let samples = self.watched.end();
+        let watch = self.watched.begin();
+        let begun = self.zero.elapsed().as_secs_f64();
+        let teller = Teller::new(step, &job.log, watch.others);
+        let (timeline, sent) = self.follow(step, backend.as_ref(), due, teller).await;
+        let (samples, company) = self.watched.end(&watch, begun);
         log_outcome(&timeline);
-        // After every request: what else goes on may have moved the model meanwhile.
-        let placement = tokio::select! {
-            placement = backend.placement(&model.name) => placement,
-            () = job.cancel.cancelled() => None,
+        // Where the model lies, whenever that disturbs nothing: what else goes on may have moved it.
+        let placement = if company.is_last {
+            tokio::select! {
+                placement = backend.placement(&model.name) => placement,
+                () = job.cancel.cancelled() => None,
+            }
+        } else {
+            None
         };
-        Some(self.result(step, &timeline, sent, &samples, timestamp, placement))
+        let sending = Sending {
+            timestamp,
+            sent,
+            company,
+        };
+        Some(self.result(step, &timeline, &sending, &samples, placement))
     }
 
     /// Unloads a model, unless the run is to stop meanwhile.
@@ -230,16 +369,22 @@ impl Lane {
         Err(ErrorInfo { code, message })
     }
 
-    async fn follow(&self, step: &Step, backend: &dyn Backend) -> (Timeline, Option<Instant>) {
+    async fn follow(
+        &self,
+        step: &Step,
+        backend: &dyn Backend,
+        due: Option<Instant>,
+        mut teller: Teller<'_>,
+    ) -> (Timeline, Option<Instant>) {
         let job = &self.job;
         let model = &job.plan.models[step.model];
-        let call = backend.call(&job.request, &model.name, &job.plan.prompts[step.prompt]);
+        let mut call = backend.call(&job.request, &model.name, &job.plan.prompts[step.prompt]);
+        call.due = due;
         let mut bounds = self.engine.bounds;
         if let Some(timeout) = job.request.timeout {
             bounds.deadlines.total = Duration::from_secs_f64(timeout);
         }
-        let mut teller = Teller::new(step, &job.log);
-        let followed = follow(
+        let (mut timeline, sent) = follow(
             &self.engine.transport,
             call,
             backend.decoder(),
@@ -249,32 +394,42 @@ impl Lane {
         )
         .await;
         teller.tell();
-        followed
+        let delay = due
+            .zip(sent)
+            .map(|(due, sent)| sent.saturating_duration_since(due));
+        timeline.schedule_delay = delay;
+        (timeline, sent)
     }
 
     fn result(
         &self,
         step: &Step,
         timeline: &Timeline,
-        sent: Option<Instant>,
+        sending: &Sending,
         samples: &[Sample],
-        timestamp: chrono::DateTime<Utc>,
         placement: Option<Placement>,
     ) -> BenchmarkResult {
         let job = &self.job;
         let model = &job.plan.models[step.model];
         let mut measured = measure::measure(timeline);
+        let Sending {
+            timestamp,
+            sent,
+            company,
+        } = *sending;
         let offset = sent.map(|sent| sent.saturating_duration_since(self.zero).as_secs_f64());
         measured.timing.send_offset = offset;
         measured.timing.clock_error = job
             .calibration
             .as_ref()
-            .and_then(|it| measure::clock_error_at(it, job.plan.lanes.len()));
+            .and_then(|it| measure::clock_error_at(it, company.streams));
         let end = timeline.last_byte.unwrap_or_default().as_secs_f64();
         let system_impact = offset
             .map(|offset| measure::impact(samples, offset, offset + end))
             .unwrap_or_default();
-        let contended = job.request.execution == Execution::Concurrent && job.plan.lanes.len() > 1;
+        let concurrent =
+            job.request.execution == Execution::Concurrent && job.plan.models.len() > 1;
+        let contended = concurrent || company.overlapped;
         BenchmarkResult {
             model: model.name.clone(),
             backend: model.backend.clone(),
@@ -301,6 +456,13 @@ impl Lane {
     }
 }
 
+/// When and beside what a request was sent.
+struct Sending {
+    timestamp: chrono::DateTime<Utc>,
+    sent: Option<Instant>,
+    company: Company,
+}
+
 fn log_outcome(timeline: &Timeline) {
     match &timeline.outcome {
         Outcome::Done { .. } => {
@@ -323,12 +485,14 @@ fn log_outcome(timeline: &Timeline) {
 struct Teller<'a> {
     log: &'a EventLog,
     pending: TextArrived,
+    interval: Duration,
     first: Option<Duration>,
     told: Option<Duration>,
 }
 
 impl<'a> Teller<'a> {
-    fn new(step: &Step, log: &'a EventLog) -> Self {
+    fn new(step: &Step, log: &'a EventLog, others: usize) -> Self {
+        let streams = u32::try_from(others + 1).unwrap_or(u32::MAX);
         let pending = TextArrived {
             request: step.index,
             model_index: u32::try_from(step.model).unwrap_or(u32::MAX),
@@ -342,6 +506,7 @@ impl<'a> Teller<'a> {
         Self {
             log,
             pending,
+            interval: TELL_INTERVAL.saturating_mul(streams),
             first: None,
             told: None,
         }
@@ -360,7 +525,7 @@ impl<'a> Teller<'a> {
             (pending.chunks > 1 && span > 0.0).then(|| (pending.chunks - 1) as f64 / span);
         if self
             .told
-            .is_none_or(|told| news.at.saturating_sub(told) >= TELL_INTERVAL)
+            .is_none_or(|told| news.at.saturating_sub(told) >= self.interval)
         {
             self.told = Some(news.at);
             self.tell();

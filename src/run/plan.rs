@@ -1,6 +1,11 @@
 //! Pure: from a request to the requests that are sent, in order.
 
-use crate::record::{BenchmarkRequest, Execution, ModelName};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::record::{BenchmarkRequest, Execution, Load, LoadPattern, ModelName};
 
 /// One request to one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,19 +22,47 @@ pub struct Step {
     pub warmup: bool,
 }
 
-/// Lanes of requests: lanes run side by side, the steps of a lane one after another.
+/// Requests whose order in time is ruled in one way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Lanes run side by side, the steps of a lane one after another.
+    Lanes(Vec<Vec<Step>>),
+    /// Closed loop: users share the steps; each takes the next one when its last has ended.
+    Users {
+        /// How many.
+        users: usize,
+        /// What they send, in order.
+        steps: Vec<Step>,
+        /// After so long none begins.
+        duration: Option<Duration>,
+    },
+    /// Open loop: each step has its time since the phase began, whatever became of the others.
+    Schedule(Vec<(Duration, Step)>),
+}
+
+impl Phase {
+    fn len(&self) -> usize {
+        match self {
+            Self::Lanes(lanes) => lanes.iter().map(Vec::len).sum(),
+            Self::Users { steps, .. } => steps.len(),
+            Self::Schedule(steps) => steps.len(),
+        }
+    }
+}
+
+/// Phases of requests, one after another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The models, in the order of the request.
     pub models: Vec<ModelName>,
     /// The prompts, in the order of the request.
     pub prompts: Vec<String>,
-    /// The lanes; one, unless the models run concurrently.
-    pub lanes: Vec<Vec<Step>>,
+    /// What is sent.
+    pub phases: Vec<Phase>,
 }
 
 impl Plan {
-    /// The plan of a request whose models were found valid.
+    /// The plan of a request that was found valid.
     pub fn new(request: &BenchmarkRequest, models: Vec<ModelName>) -> Self {
         let prompts: Vec<String> = request
             .all_prompts()
@@ -37,44 +70,114 @@ impl Plan {
             .map(str::to_owned)
             .collect();
         let mut counter = Counter { next: 0 };
-        let lanes = match request.execution {
-            Execution::Sequential => {
-                let mut lane = Vec::new();
-                for model in 0..models.len() {
-                    counter.warmups(request, model, &mut lane);
-                    counter.measured(request, &[model], prompts.len(), &mut lane);
-                }
-                vec![lane]
-            }
-            Execution::Interleaved => {
-                let mut lane = Vec::new();
-                let all: Vec<usize> = (0..models.len()).collect();
-                for model in &all {
-                    counter.warmups(request, *model, &mut lane);
-                }
-                counter.measured(request, &all, prompts.len(), &mut lane);
-                vec![lane]
-            }
-            Execution::Concurrent => (0..models.len())
-                .map(|model| {
-                    let mut lane = Vec::new();
-                    counter.warmups(request, model, &mut lane);
-                    counter.measured(request, &[model], prompts.len(), &mut lane);
-                    lane
-                })
+        let phases = match &request.load {
+            None => vec![Phase::Lanes(lanes(
+                request,
+                models.len(),
+                prompts.len(),
+                &mut counter,
+            ))],
+            Some(load) => (0..models.len())
+                .flat_map(|model| under_load(request, load, model, prompts.len(), &mut counter))
                 .collect(),
         };
         Self {
             models,
             prompts,
-            lanes,
+            phases,
         }
     }
 
     /// Requests in all.
     pub fn total(&self) -> u32 {
-        u32::try_from(self.lanes.iter().map(Vec::len).sum::<usize>()).unwrap_or(u32::MAX)
+        u32::try_from(self.phases.iter().map(Phase::len).sum::<usize>()).unwrap_or(u32::MAX)
     }
+}
+
+fn lanes(
+    request: &BenchmarkRequest,
+    models: usize,
+    prompts: usize,
+    counter: &mut Counter,
+) -> Vec<Vec<Step>> {
+    let all: Vec<usize> = (0..models).collect();
+    match request.execution {
+        Execution::Sequential => {
+            let mut lane = Vec::new();
+            for model in all {
+                counter.warmups(request, model, &mut lane);
+                counter.measured(request, &[model], prompts, &mut lane);
+            }
+            vec![lane]
+        }
+        Execution::Interleaved => {
+            let mut lane = Vec::new();
+            for model in &all {
+                counter.warmups(request, *model, &mut lane);
+            }
+            counter.measured(request, &all, prompts, &mut lane);
+            vec![lane]
+        }
+        Execution::Concurrent => all
+            .into_iter()
+            .map(|model| {
+                let mut lane = Vec::new();
+                counter.warmups(request, model, &mut lane);
+                counter.measured(request, &[model], prompts, &mut lane);
+                lane
+            })
+            .collect(),
+    }
+}
+
+/// A model's warm-up, one request after another, and then its load.
+fn under_load(
+    request: &BenchmarkRequest,
+    load: &Load,
+    model: usize,
+    prompts: usize,
+    counter: &mut Counter,
+) -> [Phase; 2] {
+    let mut warmups = Vec::new();
+    counter.warmups(request, model, &mut warmups);
+    let mut steps = Vec::new();
+    let prompts = u32::try_from(prompts).unwrap_or(u32::MAX).max(1);
+    for number in 0..load.requests().unwrap_or_default() {
+        let prompt = (number % prompts) as usize;
+        counter.push(&mut steps, model, prompt, number / prompts + 1, false);
+    }
+    let phase = match load.pattern {
+        LoadPattern::Closed => Phase::Users {
+            users: load.concurrency.unwrap_or(1) as usize,
+            steps,
+            duration: load.duration.map(Duration::from_secs_f64),
+        },
+        LoadPattern::Constant | LoadPattern::Poisson => {
+            Phase::Schedule(times(load).zip(steps).collect())
+        }
+    };
+    [Phase::Lanes(vec![warmups]), phase]
+}
+
+/// When requests are meant to be sent, since the first could be.
+fn times(load: &Load) -> impl Iterator<Item = Duration> {
+    let mean = load
+        .rate
+        .filter(|rate| *rate > 0.0)
+        .map_or(1.0, |rate| 1.0 / rate);
+    let mut random = StdRng::seed_from_u64(load.seed);
+    let is_random = load.pattern == LoadPattern::Poisson;
+    let mut at = 0.0_f64;
+    (0_u32..).map(move |number| {
+        if is_random {
+            // Gaps of a Poisson process: -ln(1 - u) / rate. 1 - u is never 0.
+            let uniform: f64 = random.random();
+            at -= (1.0 - uniform).ln() * mean;
+        } else {
+            at = f64::from(number) * mean;
+        }
+        Duration::try_from_secs_f64(at).unwrap_or(Duration::MAX)
+    })
 }
 
 struct Counter {
@@ -144,7 +247,10 @@ mod tests {
         let models = ["a", "b"].map(|name| name.parse().unwrap()).to_vec();
         let plan = Plan::new(&request, models);
         assert_eq!(plan.total(), 2 * (warmup + repetitions));
-        plan.lanes
+        let [Phase::Lanes(lanes)] = plan.phases.as_slice() else {
+            panic!("one phase of lanes");
+        };
+        lanes
             .iter()
             .map(|lane| {
                 let name = |step: &Step| {
@@ -172,7 +278,97 @@ mod tests {
         request.prompts = vec!["y".into()];
         request.repetitions = 2;
         let plan = Plan::new(&request, vec!["a".parse().unwrap()]);
-        let prompts: Vec<usize> = plan.lanes[0].iter().map(|step| step.prompt).collect();
+        let [Phase::Lanes(lanes)] = plan.phases.as_slice() else {
+            panic!("one phase of lanes");
+        };
+        let prompts: Vec<usize> = lanes[0].iter().map(|step| step.prompt).collect();
         assert_eq!(prompts, [0, 1, 0, 1]);
+    }
+
+    fn loaded(load: Load) -> Plan {
+        let mut request = BenchmarkRequest::new("x", vec!["a".into(), "b".into()]);
+        request.prompts = vec!["y".into()];
+        request.warmup = 2;
+        request.load = Some(load);
+        Plan::new(
+            &request,
+            ["a", "b"].map(|name| name.parse().unwrap()).to_vec(),
+        )
+    }
+
+    #[test]
+    fn models_are_worked_one_after_another() {
+        let plan = loaded(Load {
+            concurrency: Some(4),
+            max_requests: Some(5),
+            duration: Some(1.5),
+            ..Load::default()
+        });
+        assert_eq!(plan.total(), 14);
+        let [
+            Phase::Lanes(warm),
+            Phase::Users {
+                users,
+                steps,
+                duration,
+            },
+            _,
+            last,
+        ] = plan.phases.as_slice()
+        else {
+            panic!("{:?}", plan.phases);
+        };
+        assert_eq!(
+            (warm[0].len(), *users, *duration),
+            (2, 4, Some(Duration::from_millis(1500)))
+        );
+        let sent: Vec<_> = steps.iter().map(|it| (it.prompt, it.repetition)).collect();
+        assert_eq!(sent, [(0, 1), (1, 1), (0, 2), (1, 2), (0, 3)]);
+        let Phase::Users { steps, .. } = last else {
+            panic!("{last:?}");
+        };
+        assert!(steps.iter().all(|it| it.model == 1 && !it.warmup));
+        assert_eq!(steps.last().unwrap().index, 13);
+    }
+
+    fn offsets(pattern: LoadPattern, seed: u64, requests: u32) -> Vec<f64> {
+        let load = Load {
+            pattern,
+            rate: Some(50.0),
+            max_requests: Some(requests),
+            seed,
+            ..Load::default()
+        };
+        let plan = loaded(load);
+        let Phase::Schedule(steps) = &plan.phases[1] else {
+            panic!("{:?}", plan.phases);
+        };
+        steps.iter().map(|(at, _)| at.as_secs_f64()).collect()
+    }
+
+    #[test]
+    fn a_constant_rate_has_equal_intervals() {
+        assert_eq!(
+            offsets(LoadPattern::Constant, 0, 4),
+            [0.0, 0.02, 0.04, 0.06]
+        );
+    }
+
+    /// The gaps of a Poisson process are exponential: their mean is that of the rate, their
+    /// deviation equal to it, and a share of e⁻¹ is longer.
+    #[test]
+    fn random_arrivals_are_those_of_a_poisson_process() {
+        let times = offsets(LoadPattern::Poisson, 7, 20_000);
+        let gaps: Vec<f64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let n = gaps.len() as f64;
+        let mean = gaps.iter().sum::<f64>() / n;
+        let deviation = (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / n).sqrt();
+        let longer = gaps.iter().filter(|gap| **gap > 0.02).count() as f64 / n;
+        assert!((mean / 0.02 - 1.0).abs() < 0.03, "{mean}");
+        assert!((deviation / 0.02 - 1.0).abs() < 0.05, "{deviation}");
+        assert!((longer - (-1.0_f64).exp()).abs() < 0.02, "{longer}");
+        assert!(gaps.iter().all(|gap| *gap >= 0.0));
+        assert_eq!(times, offsets(LoadPattern::Poisson, 7, 20_000));
+        assert_ne!(times[..9], offsets(LoadPattern::Poisson, 8, 9));
     }
 }

@@ -268,6 +268,7 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
     let mut values = json!({
         "headline": measure::headline(&run),
         "instrument": measure::instrument(&run),
+        "loads": run.summary.iter().filter_map(measure::load_sentence).collect::<Vec<_>>(),
         "title": title(&run),
         "seconds": run.finished_at.zip(begun).map(|(end, begun)| (end - begun).as_seconds_f64()),
         "table": table(&run, &labels),

@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use self::fields::{Field, GROUPS, Kind, PARAMETERS};
+use self::fields::{Field, GROUPS, Kind, LOAD, PARAMETERS};
 use super::form::Fields;
 use crate::record::{
-    BenchmarkRequest, Execution, FieldError, KeepAlive, Parameters, Think, ThinkLevel,
+    BenchmarkRequest, Execution, FieldError, KeepAlive, Load, LoadPattern, Parameters, Think,
+    ThinkLevel,
 };
 
 /// What the prompt says before anyone wrote one: long enough an answer to time, and no trick.
@@ -99,6 +100,7 @@ pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
         fields,
         errors: Vec::new(),
     };
+    let load = reader.load();
     let request = BenchmarkRequest {
         prompt: Some(fields.text("prompt").to_owned()),
         prompts: Vec::new(),
@@ -108,10 +110,16 @@ pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
         think: fields.filled("think").and_then(think),
         format: reader.format(),
         keep_alive: fields.filled("keep_alive").map(keep_alive),
-        repetitions: reader.count("repetitions"),
+        // With a load, its own fields say how many requests there are.
+        repetitions: if load.is_some() {
+            1
+        } else {
+            reader.count("repetitions")
+        },
         warmup: reader.count("warmup"),
         cold_start: fields.filled("cold_start").is_some(),
         execution: execution(fields.text("execution")),
+        load,
         timeout: reader.decimal("timeout"),
         run_timeout: reader.decimal("run_timeout"),
         name: fields.filled("name").map(str::to_owned),
@@ -234,6 +242,35 @@ impl Reader<'_> {
         }
     }
 
+    fn load(&mut self) -> Option<Load> {
+        let pattern = match self.fields.text("load/pattern") {
+            "closed" => LoadPattern::Closed,
+            "constant" => LoadPattern::Constant,
+            "poisson" => LoadPattern::Poisson,
+            _ => return None,
+        };
+        Some(Load {
+            pattern,
+            concurrency: self.positive("load/concurrency"),
+            rate: self.decimal("load/rate"),
+            duration: self.decimal("load/duration"),
+            max_requests: self.positive("load/max_requests"),
+            seed: self
+                .positive("load/seed")
+                .map(u64::from)
+                .unwrap_or_default(),
+        })
+    }
+
+    fn positive(&mut self, name: &str) -> Option<u32> {
+        let number = self.whole(name)?;
+        let fits = u32::try_from(number).ok();
+        if fits.is_none() {
+            self.wrong(name, format!("{number} is out of range"));
+        }
+        fits
+    }
+
     fn parameters(&mut self) -> Parameters {
         let mut given = Map::new();
         for field in &PARAMETERS {
@@ -298,7 +335,7 @@ pub fn filled(request: &BenchmarkRequest) -> Fields {
             Some(schema) => schema.to_string(),
         },
     );
-    for field in &PARAMETERS {
+    for field in PARAMETERS.iter().chain(&LOAD) {
         fields.set(field.name, typed(request, field.name));
     }
     fields
@@ -358,7 +395,7 @@ mod tests {
         );
         let shown = groups(&fields, &messages);
         assert_eq!(shown[0].fields[0].value, "many");
-        assert!(shown[0].open && shown[2].open && !shown[3].open);
+        assert!(shown[0].open && shown[3].open && !shown[4].open);
     }
 
     #[test]
@@ -384,6 +421,20 @@ mod tests {
             tags: vec!["a".into(), "b".into()],
             ..BenchmarkRequest::new("why", vec!["steady@reference".into(), "x:1b".into()])
         };
+        assert_eq!(read(&filled(&request)), (request, vec![]));
+    }
+
+    #[test]
+    fn a_load_fills_the_form_that_makes_it() {
+        let mut request = BenchmarkRequest::new("why", vec!["steady@reference".into()]);
+        request.load = Some(Load {
+            pattern: LoadPattern::Poisson,
+            rate: Some(2.5),
+            duration: Some(30.0),
+            max_requests: Some(50),
+            seed: 9,
+            ..Load::default()
+        });
         assert_eq!(read(&filled(&request)), (request, vec![]));
     }
 

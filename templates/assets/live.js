@@ -15,6 +15,8 @@
   // So long nobody wonders about a first chunk: a large model is loaded meanwhile.
   const SLOW_START = 30000;
   const GAPS_SHOWN = 60;
+  // ms
+  const FOLLOWED_FOR = 2000;
 
   const SIGNS = { waiting: "○", loading: "◌", thinking: "◔", writing: "●", slow: "◑", stuck: "‼", lost: "?", done: "✓", failed: "✕" };
 
@@ -60,6 +62,11 @@
 
     started(event, runOffset) {
       this.begun += 1;
+      // Under load many go on at once: one is shown for a while, then the newest.
+      const others = this.begun - this.done - 1;
+      if (others > 0 && this.sent !== null && performance.now() - this.sent < FOLLOWED_FOR) {
+        return;
+      }
       this.request = event.request;
       this.sent = performance.now();
       this.sentOffset = runOffset;

@@ -5,6 +5,7 @@ mod events;
 mod guard;
 mod history;
 mod invalid;
+mod load;
 mod runs;
 mod schema;
 mod specification;

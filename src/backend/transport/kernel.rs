@@ -5,23 +5,25 @@
 //! from (`tcp_recvmsg` in the kernel's source). Elsewhere there is none.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{Keeper, begin, hurry, poll_receive};
+pub(super) use linux::{Keeper, begin, hurry, poll_receive, sleep_until};
 #[cfg(not(target_os = "linux"))]
-pub(super) use other::{Keeper, begin, hurry, poll_receive};
+pub(super) use other::{Keeper, begin, hurry, poll_receive, sleep_until};
 
 #[cfg(target_os = "linux")]
 mod linux {
     use std::cell::RefCell;
     use std::io::{self, IoSliceMut};
     use std::net::UdpSocket;
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsFd, AsRawFd};
     use std::task::{Context, Poll, ready};
     use std::time::{Duration, Instant};
 
     use nix::cmsg_space;
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
     use nix::sys::time::TimeSpec;
+    use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
     use rustix::process::setpriority_process;
+    use tokio::io::unix::AsyncFd;
     use tokio::io::{Interest, ReadBuf};
     use tokio::net::TcpStream;
 
@@ -72,6 +74,32 @@ mod linux {
     /// none, and the time of the read has to do.
     pub fn begin(socket: &TcpStream) {
         let _ = setsockopt(socket, sockopt::ReceiveTimestampns, &true);
+    }
+
+    /// Sleeps until then by a timer of the kernel's own (`timerfd_create(2)`): the runtime's timers
+    /// go by whole milliseconds. Where there is none to be had, by those.
+    pub async fn sleep_until(due: Instant) {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        if precisely(left).await.is_err() {
+            tokio::time::sleep_until(due.into()).await;
+        }
+    }
+
+    async fn precisely(left: Duration) -> io::Result<()> {
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)?;
+        let expiration = Expiration::OneShot(TimeSpec::from(left));
+        timer.set(expiration, TimerSetTimeFlags::empty())?;
+        let timer = timer.as_fd().try_clone_to_owned()?;
+        #[expect(
+            deprecated,
+            reason = "the other way is unsafe code; an owned descriptor is neither replaced nor closed meanwhile"
+        )]
+        let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
+        timer.readable().await?.retain_ready();
+        Ok(())
     }
 
     /// Reads what is there; with the moment when its last packet came, where the kernel says so
@@ -164,6 +192,11 @@ mod other {
 
     /// Does nothing.
     pub fn hurry() {}
+
+    /// Sleeps until about then.
+    pub async fn sleep_until(due: Instant) {
+        tokio::time::sleep_until(due.into()).await;
+    }
 
     /// Nothing to ask for.
     pub fn begin(_socket: &TcpStream) {}

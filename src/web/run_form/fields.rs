@@ -60,10 +60,14 @@ pub struct Group {
 const YES_OR_NO: &[(&str, &str)] = &[("", "as the model says"), ("true", "yes"), ("false", "no")];
 
 /// All groups, in the order of the page.
-pub const GROUPS: [Group; 4] = [
+pub const GROUPS: [Group; 5] = [
     Group {
         title: "Measuring",
         fields: &MEASURING,
+    },
+    Group {
+        title: "Load",
+        fields: &LOAD,
     },
     Group {
         title: "What the model is told",
@@ -135,6 +139,54 @@ const MEASURING: [Field; 7] = [
         Kind::Text,
         "Keep loaded",
         "How long the model stays in memory afterwards: seconds, or such as 5m. Empty: as the model server does.",
+    ),
+];
+
+/// Names and kinds are those of `Load`.
+pub const LOAD: [Field; 6] = [
+    Field {
+        options: &[
+            ("", "none: one request at a time"),
+            ("closed", "virtual users (closed loop)"),
+            ("constant", "constant rate (open loop)"),
+            ("poisson", "random arrivals (open loop)"),
+        ],
+        ..field(
+            "load/pattern",
+            Kind::Choice,
+            "Pattern",
+            "Works each model with many requests at once, instead of repetitions.",
+        )
+    },
+    field(
+        "load/concurrency",
+        Kind::Whole,
+        "Virtual users",
+        "Closed loop: each sends its next request when its last one has ended. Empty: 1.",
+    ),
+    field(
+        "load/rate",
+        Kind::Decimal,
+        "Requests a second",
+        "Open loop: sent whatever the server does; latencies count from when they were due.",
+    ),
+    field(
+        "load/duration",
+        Kind::Decimal,
+        "Duration, s",
+        "So long requests are sent.",
+    ),
+    field(
+        "load/max_requests",
+        Kind::Whole,
+        "Requests",
+        "Of each model. A closed loop needs it; an open one needs it or a duration.",
+    ),
+    field(
+        "load/seed",
+        Kind::Whole,
+        "Seed of random arrivals",
+        "The same seed gives the same times. Empty: 0.",
     ),
 ];
 

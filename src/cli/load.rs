@@ -1,0 +1,62 @@
+//! Flags that say how hard to work each model.
+
+use clap::Args;
+
+use super::values;
+use crate::record::{Load, LoadPattern};
+
+/// Flags of a load; without any of them requests go out one at a time.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Load")]
+pub struct LoadFlags {
+    /// Virtual users of a closed loop: each sends its next request when its last one has ended
+    #[arg(long, value_name = "N", conflicts_with_all = ["repetitions", "rate"])]
+    concurrency: Option<u32>,
+    /// Requests a second of an open loop, sent whatever the server does
+    #[arg(
+        long,
+        value_name = "R",
+        conflicts_with = "repetitions",
+        allow_negative_numbers = true
+    )]
+    rate: Option<f64>,
+    /// Intervals of an open loop
+    #[arg(long, value_name = "PATTERN", default_value = "constant", requires = "rate", value_parser = values::choice::<LoadPattern>(&["constant", "poisson"]))]
+    arrival: LoadPattern,
+    /// Seed of random intervals
+    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "rate")]
+    arrival_seed: u64,
+    /// How long requests are sent, s
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        conflicts_with = "repetitions",
+        allow_negative_numbers = true
+    )]
+    duration: Option<f64>,
+    /// Requests of each model
+    #[arg(long, value_name = "N", conflicts_with = "repetitions")]
+    requests: Option<u32>,
+}
+
+impl LoadFlags {
+    /// The load, where one was asked for.
+    pub fn load(&self) -> Option<Load> {
+        let is_asked = self.concurrency.is_some()
+            || self.rate.is_some()
+            || self.duration.is_some()
+            || self.requests.is_some();
+        is_asked.then(|| Load {
+            pattern: if self.rate.is_some() {
+                self.arrival
+            } else {
+                LoadPattern::Closed
+            },
+            concurrency: self.concurrency,
+            rate: self.rate,
+            duration: self.duration,
+            max_requests: self.requests,
+            seed: self.arrival_seed,
+        })
+    }
+}

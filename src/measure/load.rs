@@ -1,0 +1,144 @@
+//! What a load came to: how many requests a second were answered, how many went on at once, and
+//! how late they were sent.
+
+use super::selection::is_success;
+use super::statistics::distribution;
+use super::wording::{self, significant};
+use crate::record::{BenchmarkResult, Load, LoadPattern, LoadSummary, ModelSummaryStatistics};
+
+/// The load of one model, from its results; `None` where no measured request was sent.
+pub fn load_summary(load: &Load, results: &[&BenchmarkResult]) -> Option<LoadSummary> {
+    let measured: Vec<&BenchmarkResult> = results.iter().copied().filter(|r| !r.warmup).collect();
+    let times: Vec<(f64, f64)> = measured.iter().filter_map(|r| time(r)).collect();
+    let first = times.iter().map(|(begin, _)| *begin).reduce(f64::min)?;
+    let last = times.iter().map(|(_, end)| *end).reduce(f64::max)?;
+    let duration = last - first;
+    let answered = measured.iter().filter(|r| is_success(r)).count();
+    let delays: Vec<f64> = measured
+        .iter()
+        .filter_map(|r| r.timing.schedule_delay)
+        .collect();
+    Some(LoadSummary {
+        pattern: load.pattern,
+        offered_requests_per_second: match load.pattern {
+            LoadPattern::Closed => None,
+            LoadPattern::Constant | LoadPattern::Poisson => load.rate,
+        },
+        sent: measured.len() as u64,
+        answered: answered as u64,
+        duration,
+        requests_per_second: (duration > 0.0).then(|| answered as f64 / duration),
+        peak_in_flight: peak(&times),
+        schedule_delay: distribution(&delays),
+    })
+}
+
+/// What the load of one model came to, in words; `None` where there was none.
+pub fn load_sentence(summary: &ModelSummaryStatistics) -> Option<String> {
+    let load = summary.load.as_ref()?;
+    let (sent, answered) = (load.sent, load.answered);
+    let offered = load.offered_requests_per_second.and_then(significant);
+    let offered = offered.map(|offered| format!(" (offered: {offered})"));
+    let parts = [
+        Some(format!("{answered} of {sent} requests answered")),
+        load.requests_per_second
+            .and_then(significant)
+            .map(|rate| format!("{rate} a second{}", offered.unwrap_or_default())),
+        summary
+            .system_output_tokens_per_second
+            .map(|rate| format!("{} in all", wording::rate(rate, None))),
+        Some(format!("at most {} at once", load.peak_in_flight)),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let delay = &load.schedule_delay;
+    let late = delay
+        .median
+        .zip(delay.p99.or(delay.max))
+        .map(|(median, most)| {
+            let which = if delay.p99.is_some() {
+                "99th percentile"
+            } else {
+                "at most"
+            };
+            let (median, most) = (wording::time(median, None), wording::time(most, None));
+            format!("; sent {median} late (median; {which} {most})")
+        });
+    let late = late.unwrap_or_default();
+    Some(format!("{}: {}{late}.", summary.model, parts.join(", ")))
+}
+
+/// From the send to the end, s since the run began. A request that failed before anything came has
+/// no end; it counts as a moment.
+fn time(result: &BenchmarkResult) -> Option<(f64, f64)> {
+    let sent = result.timing.send_offset?;
+    let delay = result.timing.schedule_delay.unwrap_or_default();
+    let took = result.timing.total_time.map_or(0.0, |total| total - delay);
+    Some((sent, sent + took.max(0.0)))
+}
+
+/// Most requests at one time.
+fn peak(times: &[(f64, f64)]) -> u64 {
+    let mut changes: Vec<(f64, i64)> = times
+        .iter()
+        .flat_map(|(begin, end)| [(*begin, 1), (*end, -1)])
+        .collect();
+    // What ends when another begins makes room for it.
+    changes.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let mut now = 0_i64;
+    let mut most = 0_i64;
+    for (_, change) in changes {
+        now += change;
+        most = most.max(now);
+    }
+    u64::try_from(most).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::fixture::{failed, result};
+
+    fn sent(at: f64, took: f64, delay: f64) -> BenchmarkResult {
+        let mut one = result("a", 0.1, 0.01);
+        one.timing.send_offset = Some(at);
+        one.timing.total_time = Some(took + delay);
+        one.timing.schedule_delay = Some(delay);
+        one
+    }
+
+    #[test]
+    fn rate_and_overlap_come_from_when_requests_went_on() {
+        let load = Load {
+            pattern: LoadPattern::Constant,
+            rate: Some(2.0),
+            ..Load::default()
+        };
+        let mut warmup = sent(0.0, 9.0, 0.0);
+        warmup.warmup = true;
+        let mut broken = failed("a");
+        broken.timing.send_offset = Some(11.5);
+        let all = [
+            warmup,
+            sent(10.0, 1.0, 0.0),
+            sent(10.5, 1.0, 0.25),
+            sent(11.0, 1.0, 0.5),
+            broken,
+        ];
+        let found = load_summary(&load, &all.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(
+            (found.sent, found.answered, found.peak_in_flight),
+            (4, 3, 2)
+        );
+        assert!((found.duration - 2.0).abs() < 1e-9);
+        assert!((found.requests_per_second.unwrap() - 1.5).abs() < 1e-9);
+        assert_eq!(found.offered_requests_per_second, Some(2.0));
+        assert_eq!(found.schedule_delay.max, Some(0.5));
+        assert_eq!(load_summary(&load, &[]), None);
+
+        let mut summary =
+            crate::measure::summarize(&[("a".into(), "local".into())], &all).remove(0);
+        assert_eq!(load_sentence(&summary), None);
+        summary.load = Some(found);
+        insta::assert_snapshot!(load_sentence(&summary).unwrap(), @"a: 3 of 4 requests answered, 1.50 a second (offered: 2.00), at most 2 at once; sent 250 ms late (median; at most 500 ms).");
+    }
+}
