@@ -207,6 +207,7 @@ impl App {
         self.active().insert(run.id.clone(), active);
         let models = &run.environment.models;
         let job = Job {
+            id: run.id.clone(),
             digests: models.iter().map(|model| model.digest.clone()).collect(),
             request: run.request.clone(),
             calibration: self.known_calibration(),

@@ -233,6 +233,7 @@ fn result(repetition: u32, pace: f64) -> BenchmarkResult {
         error: measured.error,
         timestamp: moment(),
         prompt: "Why is the sky blue?".into(),
+        prompt_prefix: None,
         response: "Light scatters.".into(),
         thinking: None,
         done_reason: measured.done_reason,

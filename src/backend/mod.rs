@@ -48,9 +48,28 @@ pub trait Backend: Send + Sync {
         Vec::new()
     }
     /// The HTTP request that makes a model write.
-    fn call(&self, request: &BenchmarkRequest, model: &str, prompt: &str) -> stream::Call;
+    fn call(&self, request: &BenchmarkRequest, model: &str, words: Words) -> stream::Call;
     /// A reader for the answer to [`Backend::call`].
     fn decoder(&self) -> Box<dyn stream::Decoder>;
+}
+
+/// What a model is told. The rest of a request is the same for all of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<'a> {
+    /// The system prompt, where there is one.
+    pub system: Option<&'a str>,
+    /// The prompt.
+    pub prompt: &'a str,
+}
+
+impl<'a> Words<'a> {
+    /// A prompt without a system prompt.
+    pub fn alone(prompt: &'a str) -> Self {
+        Self {
+            system: None,
+            prompt,
+        }
+    }
 }
 
 /// Why a question to a model server was not answered.

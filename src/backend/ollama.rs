@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::framing::Framing;
 use super::http::Http;
 use super::stream::{Call, DecodeError, Decoder, Finish, Step};
-use super::{Backend, BackendError};
+use super::{Backend, BackendError, Words};
 use crate::config::{BackendConfig, Endpoint};
 use crate::measure::timeline::ServerReport;
 use crate::record::{BenchmarkRequest, ModelDetails, ModelSummary, Placement};
@@ -198,19 +198,19 @@ impl Backend for Ollama {
         })
     }
 
-    fn call(&self, request: &BenchmarkRequest, model: &str, prompt: &str) -> Call {
+    fn call(&self, request: &BenchmarkRequest, model: &str, words: Words) -> Call {
+        let Words { system, prompt } = words;
         let mut body = json!({ "model": model, "stream": true, "options": request.parameters });
         if self.chat {
-            let system = request
-                .system
+            let system = system
                 .iter()
                 .map(|text| json!({"role": "system", "content": text}));
             let user = std::iter::once(json!({"role": "user", "content": prompt}));
             body["messages"] = system.chain(user).collect();
         } else {
             body["prompt"] = prompt.into();
-            if let Some(system) = &request.system {
-                body["system"] = system.as_str().into();
+            if let Some(system) = system {
+                body["system"] = system.into();
             }
         }
         if let Some(think) = request.think {

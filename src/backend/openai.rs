@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::framing::Framing;
 use super::http::Http;
 use super::stream::{Call, DecodeError, Decoder, Finish, Step, error_text};
-use super::{Backend, BackendError};
+use super::{Backend, BackendError, Words};
 use crate::config::{BackendConfig, Endpoint};
 use crate::measure::timeline::ServerReport;
 use crate::record::{BenchmarkRequest, FieldError, ModelDetails, ModelSummary, Placement, Think};
@@ -150,17 +150,18 @@ impl Backend for OpenAi {
             .collect()
     }
 
-    fn call(&self, request: &BenchmarkRequest, model: &str, prompt: &str) -> Call {
+    fn call(&self, request: &BenchmarkRequest, model: &str, words: Words) -> Call {
+        let Words { system, prompt } = words;
         let mut body = json!({
             "model": model, "stream": true, "stream_options": { "include_usage": true },
         });
-        let system = request.system.iter();
+        let system = system.into_iter();
         if self.chat {
             let system = system.map(|text| json!({"role": "system", "content": text}));
             let user = std::iter::once(json!({"role": "user", "content": prompt}));
             body["messages"] = system.chain(user).collect();
         } else {
-            let parts: Vec<&str> = system.map(String::as_str).chain([prompt]).collect();
+            let parts: Vec<&str> = system.chain([prompt]).collect();
             body["prompt"] = parts.join("\n\n").into();
         }
         sampling(request, &mut body);

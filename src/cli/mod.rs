@@ -6,6 +6,7 @@
 mod calibrate;
 mod compare;
 mod completions;
+mod dataset;
 mod figures;
 mod health;
 mod history;
@@ -16,6 +17,7 @@ mod openapi;
 mod output;
 mod parameters;
 mod progress;
+mod prompts;
 mod reference;
 mod report;
 mod run;

@@ -1,8 +1,5 @@
 //! `run`: one benchmark from the terminal, through the same application as the server's.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
 use anyhow::Context;
 use clap::Args;
 use futures_util::StreamExt;
@@ -10,6 +7,7 @@ use futures_util::StreamExt;
 use super::load::LoadFlags;
 use super::output::OutputFlags;
 use super::progress::Progress;
+use super::prompts::PromptFlags;
 use super::{Exit, Usage, calibrate, parameters, report, signals, values};
 use crate::app::{App, AppError};
 use crate::config::Config;
@@ -22,18 +20,8 @@ pub struct Run {
     /// Model to measure, NAME or NAME@BACKEND; may be repeated
     #[arg(long = "model", short, value_name = "MODEL", required = true)]
     models: Vec<String>,
-    /// Text that is sent to every model; may be repeated
-    #[arg(
-        long = "prompt",
-        short,
-        value_name = "TEXT",
-        required_unless_present = "prompt_file",
-        conflicts_with = "prompt_file"
-    )]
-    prompts: Vec<String>,
-    /// File with the text; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    prompt_file: Option<PathBuf>,
+    #[command(flatten)]
+    prompts: PromptFlags,
     /// Measured requests a model and prompt
     #[arg(
         long,
@@ -130,17 +118,8 @@ impl Run {
     }
 
     fn request(&self, most: usize) -> Result<BenchmarkRequest, Usage> {
-        let prompts = match &self.prompt_file {
-            Some(path) => vec![read_prompt(path, most)?],
-            None => self.prompts.clone(),
-        };
         let mut request = BenchmarkRequest::new("", self.models.clone());
-        if let [only] = prompts.as_slice() {
-            request.prompt = Some(only.clone());
-        } else {
-            request.prompt = None;
-            request.prompts = prompts;
-        }
+        self.prompts.fill(&mut request, most)?;
         request.parameters = parameters::parse(&self.parameters).map_err(Usage)?;
         request.load = self.load.load();
         // With a load, its own flags say how many requests there are.
@@ -161,37 +140,6 @@ impl Run {
         request.tags.clone_from(&self.tags);
         Ok(request)
     }
-}
-
-/// Reads no more than may be sent, and one byte, so that too much is noticed.
-fn read_prompt(path: &Path, most: usize) -> Result<String, Usage> {
-    let trouble = |error| {
-        Usage(format!(
-            "cannot read the prompt from {}: {error}",
-            path.display()
-        ))
-    };
-    let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin()
-            .lock()
-            .take(bound)
-            .read_to_string(&mut text)
-            .map_err(trouble)?;
-    } else {
-        let file = std::fs::File::open(path).map_err(trouble)?;
-        file.take(bound)
-            .read_to_string(&mut text)
-            .map_err(trouble)?;
-    }
-    if text.len() > most {
-        return Err(Usage(format!(
-            "{} has more than {most} bytes",
-            path.display()
-        )));
-    }
-    Ok(text)
 }
 
 /// Starts a run and shows it until it ends; a signal cancels it. Whether one came is told beside

@@ -73,6 +73,7 @@ pub fn flag_of(pointer: &str) -> String {
         ("models", _) => "--model".to_owned(),
         ("tags", _) => "--tag".to_owned(),
         ("cold_start", _) => "--cold".to_owned(),
+        ("synthetic", Some(name)) => format!("--synthetic-{name}"),
         ("parameters", Some(name)) => format!("--param {name}"),
         ("parameters", None) => "--param".to_owned(),
         (name, _) => format!("--{}", name.replace('_', "-")),

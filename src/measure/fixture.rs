@@ -26,6 +26,7 @@ pub(super) fn result(model: &str, first_chunk: f64, per_token: f64) -> Benchmark
         error: None,
         timestamp: moment(),
         prompt: "hello".to_owned(),
+        prompt_prefix: None,
         response: "text".to_owned(),
         thinking: None,
         done_reason: Some("stop".to_owned()),

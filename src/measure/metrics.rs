@@ -214,6 +214,7 @@ mod tests {
         Timeline {
             connect: Some(milliseconds(3)),
             schedule_delay: None,
+            unique_prefix: false,
             chunks,
             last_byte: Some(milliseconds(320)),
             text: "x".repeat(40),
@@ -314,6 +315,22 @@ mod tests {
             reason(|r| r.prompt_eval = Some(Duration::from_micros(1))),
             "not plausible: 20 tokens in 0.000001 s"
         );
+    }
+
+    #[test]
+    fn a_prompt_that_begins_like_no_other_was_not_cached() {
+        let rate = |prompt_tokens: u64, unique_prefix: bool| {
+            let found = changed(|timeline| {
+                timeline.unique_prefix = unique_prefix;
+                timeline.report.cached_prompt_tokens = None;
+                timeline.report.prompt_tokens = Some(prompt_tokens);
+            });
+            found.throughput.prompt_tokens_per_second
+        };
+        close(rate(256, true), 2560.0);
+        assert_eq!(rate(256, false), None);
+        // Of few tokens the template's are too large a part.
+        assert_eq!(rate(255, true), None);
     }
 
     #[test]

@@ -19,6 +19,10 @@ const MOST_TOKENS_PER_SECOND: f64 = 1e6;
 /// all k are counted.
 const FEW_CHUNKS: u64 = 10;
 
+/// A chat template puts some ten to thirty tokens before a prompt, and those may be cached even where
+/// every prompt begins differently. Of so many tokens they are about a tenth at most.
+const FEWEST_UNCACHED: u64 = 256;
+
 /// Counts and rates; what was noticed about them goes to the notes.
 pub(super) fn throughput(
     timeline: &Timeline,
@@ -28,7 +32,7 @@ pub(super) fn throughput(
     let report = &timeline.report;
     let total_chunks = timeline.chunks.len() as u64;
     let total_bytes = timeline.chunks.iter().map(|c| u64::from(c.bytes)).sum();
-    let (prompt_rate, prompt_rate_reason) = match prompt_rate(report) {
+    let (prompt_rate, prompt_rate_reason) = match prompt_rate(report, timeline.unique_prefix) {
         Ok(rate) => (Some(rate), None),
         Err(reason) => (None, Some(reason)),
     };
@@ -74,7 +78,7 @@ fn server_decode_rate(report: &ServerReport, notes: &mut Vec<String>) -> Option<
 /// The server counts cached tokens among the prompt's but not in its duration. Without a cached
 /// count the quotient may overstate the rate a hundredfold, and nothing in a single answer rules
 /// that out: a load that took time need not have emptied the cache, since waiting counts as load.
-fn prompt_rate(report: &ServerReport) -> Result<f64, String> {
+fn prompt_rate(report: &ServerReport, unique_prefix: bool) -> Result<f64, String> {
     let tokens = report
         .prompt_tokens
         .ok_or("the server does not say how many tokens the prompt has")?;
@@ -84,6 +88,7 @@ fn prompt_rate(report: &ServerReport) -> Result<f64, String> {
         .ok_or("the server does not say how long it evaluated the prompt")?;
     let cached = report
         .cached_prompt_tokens
+        .or((unique_prefix && tokens >= FEWEST_UNCACHED).then_some(0))
         .ok_or("the server does not say how many prompt tokens came from its cache")?;
     let evaluated = tokens
         .checked_sub(cached)

@@ -11,6 +11,9 @@ pub struct Timeline {
     pub connect: Option<Duration>,
     /// Send − when it was meant to be; `None` where it was meant to be whenever it was.
     pub schedule_delay: Option<Duration>,
+    /// The prompt began as no other did: nothing of it can have come from the server's cache but what
+    /// the model's chat template puts before it.
+    pub unique_prefix: bool,
     /// Content chunks in order of arrival.
     pub chunks: Vec<Chunk>,
     /// Last byte of the stream; `None` where not one came.

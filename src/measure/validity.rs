@@ -251,7 +251,8 @@ fn judge_outputs(
         let hashes: BTreeSet<_> = group.iter().map(|r| &r.response_sha256).collect();
         hashes.len() > 1
     };
-    if fixed && by_prompt(successes).iter().any(differs) {
+    let is_same = !it.run.request.defeats_cache();
+    if fixed && is_same && by_prompt(successes).iter().any(differs) {
         findings.fair(format!(
             "{label}: answers differed although seed and temperature were fixed, so requests were not the same work"
         ));

@@ -176,7 +176,7 @@ impl BenchmarkRequest {
 
     /// Measured requests of each model.
     pub(super) fn requests_per_model(&self) -> u64 {
-        let prompts = self.all_prompts().len() as u64;
+        let prompts = self.prompt_count();
         // Of a load that is wrong there is nothing to count.
         let sound = |load: &Load| load.problems().is_empty();
         let requests = |load: &Load| load.requests().filter(|_| sound(load));

@@ -16,6 +16,7 @@ mod prompt;
 mod request;
 mod response;
 mod result;
+mod synthetic;
 mod system;
 
 pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
@@ -41,4 +42,5 @@ pub use result::{
     BenchmarkResult, Chunks, Clock, ErrorCode, ErrorInfo, Placement, ServerTiming, SystemImpact,
     Throughput, Timing, WaterfallPart,
 };
+pub use synthetic::Synthetic;
 pub use system::{BackendState, Cpu, Gpu, Memory, Sample, Samples, SystemInfo, SystemNow};

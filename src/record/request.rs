@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Load, ModelName, Parameters};
+use super::{Load, ModelName, Parameters, Synthetic};
 
 /// Every result holds its prompt: so many bytes of prompts are in one run at most.
 const MOST_PROMPT_BYTES_IN_ALL: u64 = 1 << 30;
@@ -26,6 +26,9 @@ pub struct BenchmarkRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[oai(default)]
     pub prompts: Vec<String>,
+    /// Prompts that are made up, in place of given ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<Synthetic>,
     /// Models to measure, `NAME` or `NAME@BACKEND`; each at most once.
     pub models: Vec<String>,
     /// Generation parameters; they are really sent to the model.
@@ -63,6 +66,11 @@ pub struct BenchmarkRequest {
     /// Works each model with many requests instead of `repetitions` single ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
+    /// Puts something different before every prompt (before the system prompt, where there is one), so
+    /// that the server cannot take what it read for an earlier request from its cache. True with a
+    /// `load` and false without, where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_prefix: Option<bool>,
     /// Longest time for one request, s; the configured default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
@@ -167,6 +175,7 @@ impl BenchmarkRequest {
         Self {
             prompt: Some(prompt.into()),
             prompts: Vec::new(),
+            synthetic: None,
             models,
             parameters: Parameters::default(),
             system: None,
@@ -178,6 +187,7 @@ impl BenchmarkRequest {
             cold_start: false,
             execution: Execution::default(),
             load: None,
+            unique_prefix: None,
             timeout: None,
             run_timeout: None,
             name: None,
@@ -185,7 +195,12 @@ impl BenchmarkRequest {
         }
     }
 
-    /// The prompts in the order they are sent.
+    /// Whether every prompt shall begin differently.
+    pub fn defeats_cache(&self) -> bool {
+        self.unique_prefix.unwrap_or(self.load.is_some())
+    }
+
+    /// The prompts that were given, in the order they are sent.
     pub fn all_prompts(&self) -> Vec<&str> {
         self.prompt
             .iter()
@@ -199,6 +214,7 @@ impl BenchmarkRequest {
     pub fn problems(&self, limits: &Limits, default_backend: &str) -> Vec<FieldError> {
         let mut check = Check::default();
         self.check_prompts(limits, &mut check);
+        self.check_synthetic(limits.max_prompt_bytes, &mut check);
         self.check_models(limits, default_backend, &mut check);
         self.parameters.check(&mut check);
         check.range("/repetitions", Some(self.repetitions), 1, 1000);
@@ -229,7 +245,7 @@ impl BenchmarkRequest {
     }
 
     fn check_prompts(&self, limits: &Limits, check: &mut Check) {
-        if self.prompt.is_none() && self.prompts.is_empty() {
+        if self.prompt.is_none() && self.prompts.is_empty() && self.synthetic.is_none() {
             check.push("/prompt", "give a prompt");
         }
         let numbered = self
@@ -263,8 +279,7 @@ impl BenchmarkRequest {
         }
         let per_model = self.requests_per_model() + u64::from(self.warmup);
         let requests = per_model.saturating_mul(self.models.len() as u64);
-        let longest = self.all_prompts().iter().map(|text| text.len()).max();
-        let bytes = requests.saturating_mul(longest.unwrap_or_default() as u64);
+        let bytes = requests.saturating_mul(self.longest_prompt());
         let pointer = if self.load.is_some() {
             "/load"
         } else {

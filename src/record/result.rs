@@ -29,6 +29,10 @@ pub struct BenchmarkResult {
     pub timestamp: DateTime<Utc>,
     /// The text that was sent.
     pub prompt: String,
+    /// What was put before it, or before the system prompt where there was one, so that the server
+    /// could not take it from its cache; null where nothing was.
+    #[serde(default)]
+    pub prompt_prefix: Option<String>,
     /// The answer, as far as it came.
     pub response: String,
     /// What the model thought before answering, as far as it came; null where it did not think.

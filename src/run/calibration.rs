@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backend::stream::{Bounds, follow};
 use crate::backend::transport::Transport;
-use crate::backend::{Backend, BackendError, Ollama, SentAnswer, sent_answers};
+use crate::backend::{Backend, BackendError, Ollama, SentAnswer, Words, sent_answers};
 use crate::clock::Pair;
 use crate::machine;
 use crate::measure::timeline::{Outcome, Timeline};
@@ -170,7 +170,7 @@ impl Calibrator {
         for stream in 0..level.streams {
             let prompt = format!("stream {stream} of {}", level.streams);
             let request = BenchmarkRequest::new(&prompt, vec![model.clone()]);
-            let call = backend.call(&request, &model, &prompt);
+            let call = backend.call(&request, &model, Words::alone(&prompt));
             let (backend, transport) = (Arc::clone(&backend), self.transport.clone());
             let (bounds, cancel) = (self.bounds, cancel.clone());
             streams.spawn(async move {

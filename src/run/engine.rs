@@ -1,6 +1,7 @@
 //! Sends the requests of a plan, times them and looks at the machine meanwhile.
 //! Results go out through a channel; what becomes of them is not known here.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,14 +17,14 @@ use super::events::EventLog;
 use super::plan::{Phase, Plan, Step};
 use crate::backend::stream::{Bounds, News, follow};
 use crate::backend::transport::Transport;
-use crate::backend::{Backend, Backends};
+use crate::backend::{Backend, Backends, Words};
 use crate::config::SamplingConfig;
 use crate::machine::{MachineError, Sampler};
 use crate::measure;
 use crate::measure::timeline::{Outcome, Timeline};
 use crate::record::{
     BenchmarkRequest, BenchmarkResult, Calibration, ErrorCode, ErrorInfo, Execution, MOST_STREAMS,
-    Placement, RequestStarted, RunEvent, Sample, SampleTaken, Samples, TextArrived,
+    Placement, RequestStarted, RunEvent, RunId, Sample, SampleTaken, Samples, TextArrived,
 };
 
 /// Chunks that come faster than this are told in one event; where many requests go on, so many times
@@ -48,6 +49,8 @@ pub struct Engine {
 
 /// One run.
 pub struct Job {
+    /// Which run it is.
+    pub id: RunId,
     /// What was asked.
     pub request: BenchmarkRequest,
     /// The requests to send.
@@ -60,6 +63,32 @@ pub struct Job {
     pub log: EventLog,
     /// Cancelled to stop the run.
     pub cancel: CancellationToken,
+}
+
+impl Job {
+    /// What stands before the prompt of a step: nothing, or what stands before no other of any run.
+    fn prefix(&self, step: &Step) -> Option<String> {
+        let make = || {
+            let hash = Sha256::digest(format!("{} {}", self.id, step.index));
+            format!("[{}] ", hex::encode(&hash[..4]))
+        };
+        self.request.defeats_cache().then(make)
+    }
+}
+
+/// What a model is told; owned where something stands before it.
+struct Told<'a> {
+    system: Option<Cow<'a, str>>,
+    prompt: Cow<'a, str>,
+}
+
+impl Told<'_> {
+    fn words(&self) -> Words<'_> {
+        Words {
+            system: self.system.as_deref(),
+            prompt: &self.prompt,
+        }
+    }
 }
 
 /// A request that ended.
@@ -378,7 +407,8 @@ impl Walker {
     ) -> (Timeline, Option<Instant>) {
         let job = &self.job;
         let model = &job.plan.models[step.model];
-        let mut call = backend.call(&job.request, &model.name, &job.plan.prompts[step.prompt]);
+        let told = self.told(step);
+        let mut call = backend.call(&job.request, &model.name, told.words());
         call.due = due;
         let mut bounds = self.engine.bounds;
         if let Some(timeout) = job.request.timeout {
@@ -398,7 +428,26 @@ impl Walker {
             .zip(sent)
             .map(|(due, sent)| sent.saturating_duration_since(due));
         timeline.schedule_delay = delay;
+        timeline.unique_prefix = job.request.defeats_cache();
         (timeline, sent)
+    }
+
+    /// What the model is told.
+    fn told(&self, step: &Step) -> Told<'_> {
+        let job = &self.job;
+        let system = job.request.system.as_deref().map(Cow::Borrowed);
+        let prompt = Cow::Borrowed(job.plan.prompts[step.prompt].as_str());
+        match (job.prefix(step), system) {
+            (Some(prefix), Some(system)) => Told {
+                system: Some(Cow::Owned(prefix + &system)),
+                prompt,
+            },
+            (Some(prefix), None) => Told {
+                system: None,
+                prompt: Cow::Owned(prefix + &prompt),
+            },
+            (None, system) => Told { system, prompt },
+        }
     }
 
     fn result(
@@ -442,6 +491,7 @@ impl Walker {
             error: measured.error,
             timestamp,
             prompt: job.plan.prompts[step.prompt].clone(),
+            prompt_prefix: job.prefix(step),
             response: timeline.text.clone(),
             thinking: Some(timeline.thinking.clone()).filter(|text| !text.is_empty()),
             done_reason: measured.done_reason,

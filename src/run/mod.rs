@@ -8,3 +8,4 @@ pub mod engine;
 pub mod events;
 pub mod plan;
 pub mod queue;
+mod synthetic;

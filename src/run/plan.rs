@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::synthetic;
 use crate::record::{BenchmarkRequest, Execution, Load, LoadPattern, ModelName};
 
 /// One request to one model.
@@ -64,11 +65,11 @@ pub struct Plan {
 impl Plan {
     /// The plan of a request that was found valid.
     pub fn new(request: &BenchmarkRequest, models: Vec<ModelName>) -> Self {
-        let prompts: Vec<String> = request
-            .all_prompts()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        let given = request.all_prompts().into_iter().map(str::to_owned);
+        let prompts: Vec<String> = match &request.synthetic {
+            Some(synthetic) => synthetic::prompts(synthetic),
+            None => given.collect(),
+        };
         let mut counter = Counter { next: 0 };
         let phases = match &request.load {
             None => vec![Phase::Lanes(lanes(

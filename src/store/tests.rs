@@ -47,6 +47,7 @@ fn result() -> BenchmarkResult {
         error: None,
         timestamp: Utc::now(),
         prompt: "Why?".into(),
+        prompt_prefix: None,
         response: "\u{0}🙂\r\n".into(),
         thinking: None,
         done_reason: None,

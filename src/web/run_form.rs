@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use self::fields::{Field, GROUPS, Kind, LOAD, PARAMETERS};
 use super::form::Fields;
 use crate::record::{
-    BenchmarkRequest, Execution, FieldError, KeepAlive, Load, LoadPattern, Parameters, Think,
-    ThinkLevel,
+    BenchmarkRequest, Execution, FieldError, KeepAlive, Load, LoadPattern, Parameters, Synthetic,
+    Think, ThinkLevel,
 };
 
 /// What the prompt says before anyone wrote one: long enough an answer to time, and no trick.
@@ -101,9 +101,17 @@ pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
         errors: Vec::new(),
     };
     let load = reader.load();
+    let synthetic = reader.synthetic();
     let request = BenchmarkRequest {
-        prompt: Some(fields.text("prompt").to_owned()),
-        prompts: Vec::new(),
+        // In place of the prompt that is there from the first.
+        prompt: synthetic
+            .is_none()
+            .then(|| fields.text("prompt").to_owned()),
+        prompts: lines(fields.text("prompts")),
+        synthetic,
+        unique_prefix: fields
+            .filled("unique_prefix")
+            .map(|choice| choice == "true"),
         models: models(fields),
         parameters: reader.parameters(),
         system: fields.filled("system").map(str::to_owned),
@@ -139,6 +147,13 @@ pub fn models(fields: &Fields) -> Vec<String> {
 fn words(text: &str) -> Vec<String> {
     text.split([' ', ',', '\n', '\t'])
         .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
         .map(str::to_owned)
         .collect()
 }
@@ -262,6 +277,15 @@ impl Reader<'_> {
         })
     }
 
+    fn synthetic(&mut self) -> Option<Synthetic> {
+        let tokens = self.positive("synthetic/tokens")?;
+        Some(Synthetic {
+            tokens,
+            prompts: 1,
+            seed: 0,
+        })
+    }
+
     fn positive(&mut self, name: &str) -> Option<u32> {
         let number = self.whole(name)?;
         let fits = u32::try_from(number).ok();
@@ -302,13 +326,20 @@ impl Reader<'_> {
     }
 }
 
-/// The form that makes this request. Only the first prompt has a place in it.
+/// The form that makes this request; of made-up prompts one has a place in it.
 pub fn filled(request: &BenchmarkRequest) -> Fields {
     let mut fields = untouched();
     fields.set(
         "prompt",
         request.all_prompts().first().copied().unwrap_or_default(),
     );
+    let more: Vec<String> = request
+        .all_prompts()
+        .iter()
+        .skip(1)
+        .map(|prompt| prompt.replace('\n', " "))
+        .collect();
+    fields.set("prompts", more.join("\n"));
     for model in &request.models {
         fields.add("models", model);
     }
@@ -322,6 +353,8 @@ pub fn filled(request: &BenchmarkRequest) -> Fields {
         "system",
         "think",
         "name",
+        "unique_prefix",
+        "synthetic/tokens",
     ] {
         fields.set(name, typed(request, name));
     }
@@ -427,6 +460,8 @@ mod tests {
     #[test]
     fn a_load_fills_the_form_that_makes_it() {
         let mut request = BenchmarkRequest::new("why", vec!["steady@reference".into()]);
+        request.prompts = vec!["how".into(), "when".into()];
+        request.unique_prefix = Some(false);
         request.load = Some(Load {
             pattern: LoadPattern::Poisson,
             rate: Some(2.5),

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod process;
+mod prompts;
 mod tls;
 
 use std::path::Path;

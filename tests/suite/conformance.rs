@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ollama_benchmarker::backend::stream::{Bounds, follow};
 use ollama_benchmarker::backend::transport::{Deadlines, Transport};
-use ollama_benchmarker::backend::{Backends, configured};
+use ollama_benchmarker::backend::{Backends, Words, configured};
 use ollama_benchmarker::config::{BackendConfig, BackendKind, Config, Endpoint};
 use ollama_benchmarker::measure::{Measured, measure};
 use ollama_benchmarker::record::{BenchmarkRequest, ErrorCode};
@@ -76,7 +76,7 @@ impl Bench {
     async fn ask(&self, route: &str, model: &str) -> (Measured, String) {
         let backend = &self.routes[route];
         let request = BenchmarkRequest::new("Why?", vec![model.to_owned()]);
-        let call = backend.call(&request, model, "Why?");
+        let call = backend.call(&request, model, Words::alone("Why?"));
         let cancel = CancellationToken::new();
         let (timeline, _) = follow(
             &self.transport,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ollama_benchmarker::backend::stream::{Bounds, follow};
 use ollama_benchmarker::backend::transport::{Deadlines, Transport};
-use ollama_benchmarker::backend::{Backend, Ollama};
+use ollama_benchmarker::backend::{Backend, Ollama, Words};
 use ollama_benchmarker::machine;
 use ollama_benchmarker::record::BenchmarkRequest;
 use ollama_benchmarker::run::calibration::{Calibrator, Level};
@@ -64,7 +64,7 @@ pub fn unpaced(url: &str) -> f64 {
     runtime().block_on(async {
         let backend = Ollama::reference(url).expect("a backend");
         let request = BenchmarkRequest::new("x", vec!["flood".into()]);
-        let call = backend.call(&request, "flood", "x");
+        let call = backend.call(&request, "flood", Words::alone("x"));
         let transport = Transport::start().expect("the timed thread");
         let cancel = CancellationToken::new();
         let begun = std::time::Instant::now();
@@ -90,7 +90,7 @@ pub fn idle(url: &str, streams: u32) -> f64 {
         let before = resident();
         for stream in 0..streams {
             let request = BenchmarkRequest::new("x", vec![model.into()]);
-            let call = backend.call(&request, model, &format!("idle {stream}"));
+            let call = backend.call(&request, model, Words::alone(&format!("idle {stream}")));
             let (backend, transport) = (Arc::clone(&backend), transport.clone());
             tokio::spawn(async move {
                 let cancel = CancellationToken::new();

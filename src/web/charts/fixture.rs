@@ -16,6 +16,7 @@ pub fn result(send: f64, offsets: &[f64]) -> BenchmarkResult {
         error: None,
         timestamp: chrono::DateTime::UNIX_EPOCH,
         prompt: "why".into(),
+        prompt_prefix: None,
         response: "because".into(),
         thinking: None,
         done_reason: Some("stop".into()),

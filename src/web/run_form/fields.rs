@@ -190,7 +190,28 @@ pub const LOAD: [Field; 6] = [
     ),
 ];
 
-const TOLD: [Field; 3] = [
+const TOLD: [Field; 6] = [
+    field(
+        "prompts",
+        Kind::Area,
+        "More prompts",
+        "One a line; every model gets each of them, besides the one above.",
+    ),
+    field(
+        "synthetic/tokens",
+        Kind::Whole,
+        "Made-up prompt, tokens",
+        "Common words in random order, about so many tokens, in place of the prompt above.",
+    ),
+    Field {
+        options: &[("", "only under a load"), ("true", "yes"), ("false", "no")],
+        ..field(
+            "unique_prefix",
+            Kind::Choice,
+            "Different beginnings",
+            "Puts something different before every prompt, so that nothing of it comes from the server's cache.",
+        )
+    },
     field(
         "system",
         Kind::Area,
