@@ -61,12 +61,14 @@ pub fn conclude(run: &mut BenchmarkResponse) {
         .map(|it| (it.model.clone(), it.backend.clone()))
         .collect();
     run.summary = measure::summarize(&models, &run.results);
-    if let Some(load) = &run.request.load {
-        for one in &mut run.summary {
-            let is_own = |it: &&BenchmarkResult| it.model == one.model && it.backend == one.backend;
-            let own: Vec<&BenchmarkResult> = run.results.iter().filter(is_own).collect();
-            one.load = measure::load_summary(load, &own);
-        }
+    let objectives = run.request.parsed_objectives();
+    for one in &mut run.summary {
+        let is_own = |it: &&BenchmarkResult| it.model == one.model && it.backend == one.backend;
+        let own: Vec<&BenchmarkResult> = run.results.iter().filter(is_own).collect();
+        let load = run.request.load.as_ref();
+        one.load = load.and_then(|load| measure::load_summary(load, &own));
+        one.objectives = measure::objective_outcomes(&objectives, one, &own);
+        one.goodput = measure::goodput(&objectives, &own);
     }
     run.validity = measure::validity(run);
 }

@@ -100,6 +100,8 @@ pub enum Exit {
     Done,
     /// A request failed, or what was asked about is not well.
     Failed,
+    /// An objective was missed.
+    Missed,
     /// Stopped by a signal.
     Interrupted,
 }
@@ -166,6 +168,7 @@ pub fn conclude(result: anyhow::Result<Exit>) -> ExitCode {
     match result {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Failed) => ExitCode::from(1),
+        Ok(Exit::Missed) => ExitCode::from(3),
         Ok(Exit::Interrupted) => ExitCode::from(130),
         // Whoever read the results has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

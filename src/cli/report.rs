@@ -133,7 +133,8 @@ fn label(run: &BenchmarkResponse, summary: &ModelSummaryStatistics) -> String {
 /// The sentence, how far it can be trusted, what failed, and where the record is.
 fn remarks(run: &BenchmarkResponse) -> String {
     let mut lines = vec![measure::headline(run)];
-    lines.extend(run.summary.iter().filter_map(measure::load_sentence));
+    lines.extend(measure::load_sentences(run));
+    lines.extend(measure::objective_sentences(run));
     if let Some(reason) = &run.status_reason {
         lines.push(format!("The run is {}: {reason}.", run.status.as_str()));
     }

@@ -11,6 +11,7 @@ use super::prompts::PromptFlags;
 use super::{Exit, Usage, calibrate, parameters, report, signals, values};
 use crate::app::{App, AppError};
 use crate::config::Config;
+use crate::measure;
 use crate::record::{BenchmarkRequest, BenchmarkResponse, Execution, KeepAlive, Status, Think};
 
 /// Flags of `run`.
@@ -68,6 +69,9 @@ pub struct Run {
     /// A word to group runs by; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+    /// What a figure must keep, such as `time_to_first_chunk.p95<0.5`; may be repeated
+    #[arg(long = "objective", value_name = "EXPR")]
+    objectives: Vec<String>,
     /// Store nothing
     #[arg(long)]
     no_save: bool,
@@ -110,10 +114,12 @@ impl Run {
         }
         Ok(if interrupted {
             Exit::Interrupted
-        } else if run.status == Status::Completed {
-            Exit::Done
-        } else {
+        } else if run.status != Status::Completed {
             Exit::Failed
+        } else if measure::missed_objectives(&run) > 0 {
+            Exit::Missed
+        } else {
+            Exit::Done
         })
     }
 
@@ -138,6 +144,7 @@ impl Run {
         request.run_timeout = self.run_timeout;
         request.name.clone_from(&self.name);
         request.tags.clone_from(&self.tags);
+        request.objectives.clone_from(&self.objectives);
         Ok(request)
     }
 }

@@ -72,6 +72,7 @@ pub fn flag_of(pointer: &str) -> String {
         ("prompt" | "prompts", _) => "--prompt".to_owned(),
         ("models", _) => "--model".to_owned(),
         ("tags", _) => "--tag".to_owned(),
+        ("objectives", _) => "--objective".to_owned(),
         ("cold_start", _) => "--cold".to_owned(),
         ("synthetic", Some(name)) => format!("--synthetic-{name}"),
         ("parameters", Some(name)) => format!("--param {name}"),

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use super::comparison::{Assessment, assess};
 use super::difference::{are_alike, output_tokens};
+use super::objective::missed_objectives;
 use super::participant::{Participant, labels, participants};
 use super::selection::Metric;
 use super::statistics::distribution;
@@ -227,6 +228,15 @@ fn remarks(run: &BenchmarkResponse, all: &[Participant]) -> Vec<String> {
         remarks.push(format!(
             "{failed} of {} failed.",
             count(measured, "request")
+        ));
+    }
+    let missed = missed_objectives(run);
+    if missed > 0 {
+        let all = run.summary.iter().map(|one| one.objectives.len()).sum();
+        remarks.push(format!(
+            "{missed} of {} {} missed.",
+            count(all, "objective"),
+            if missed == 1 { "was" } else { "were" }
         ));
     }
     if run.results.iter().any(|result| result.contended) {

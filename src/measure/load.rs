@@ -1,17 +1,19 @@
 //! What a load came to: how many requests a second were answered, how many went on at once, and
 //! how late they were sent.
 
+use super::participant::named_summaries;
 use super::selection::is_success;
 use super::statistics::distribution;
 use super::wording::{self, significant};
-use crate::record::{BenchmarkResult, Load, LoadPattern, LoadSummary, ModelSummaryStatistics};
+use crate::record::{
+    BenchmarkResponse, BenchmarkResult, Load, LoadPattern, LoadSummary, ModelSummaryStatistics,
+};
 
 /// The load of one model, from its results; `None` where no measured request was sent.
 pub fn load_summary(load: &Load, results: &[&BenchmarkResult]) -> Option<LoadSummary> {
     let measured: Vec<&BenchmarkResult> = results.iter().copied().filter(|r| !r.warmup).collect();
     let times: Vec<(f64, f64)> = measured.iter().filter_map(|r| time(r)).collect();
-    let first = times.iter().map(|(begin, _)| *begin).reduce(f64::min)?;
-    let last = times.iter().map(|(_, end)| *end).reduce(f64::max)?;
+    let (first, last) = span(&measured)?;
     let duration = last - first;
     let answered = measured.iter().filter(|r| is_success(r)).count();
     let delays: Vec<f64> = measured
@@ -33,8 +35,14 @@ pub fn load_summary(load: &Load, results: &[&BenchmarkResult]) -> Option<LoadSum
     })
 }
 
-/// What the load of one model came to, in words; `None` where there was none.
-pub fn load_sentence(summary: &ModelSummaryStatistics) -> Option<String> {
+/// What the load of each model came to, in words; nothing where there was none.
+pub fn load_sentences(run: &BenchmarkResponse) -> Vec<String> {
+    named_summaries(run)
+        .filter_map(|(name, one)| load_sentence(&name, one))
+        .collect()
+}
+
+fn load_sentence(name: &str, summary: &ModelSummaryStatistics) -> Option<String> {
     let load = summary.load.as_ref()?;
     let (sent, answered) = (load.sent, load.answered);
     let offered = load.offered_requests_per_second.and_then(significant);
@@ -64,7 +72,15 @@ pub fn load_sentence(summary: &ModelSummaryStatistics) -> Option<String> {
             format!("; sent {median} late (median; {which} {most})")
         });
     let late = late.unwrap_or_default();
-    Some(format!("{}: {}{late}.", summary.model, parts.join(", ")))
+    Some(format!("{name}: {}{late}.", parts.join(", ")))
+}
+
+/// First send and last end of some requests, s since the run began.
+pub(super) fn span(results: &[&BenchmarkResult]) -> Option<(f64, f64)> {
+    let times = || results.iter().filter_map(|result| time(result));
+    let first = times().map(|(begin, _)| begin).reduce(f64::min)?;
+    let last = times().map(|(_, end)| end).reduce(f64::max)?;
+    Some((first, last))
 }
 
 /// From the send to the end, s since the run began. A request that failed before anything came has
@@ -137,8 +153,8 @@ mod tests {
 
         let mut summary =
             crate::measure::summarize(&[("a".into(), "local".into())], &all).remove(0);
-        assert_eq!(load_sentence(&summary), None);
+        assert_eq!(load_sentence("a", &summary), None);
         summary.load = Some(found);
-        insta::assert_snapshot!(load_sentence(&summary).unwrap(), @"a: 3 of 4 requests answered, 1.50 a second (offered: 2.00), at most 2 at once; sent 250 ms late (median; at most 500 ms).");
+        insta::assert_snapshot!(load_sentence("a", &summary).unwrap(), @"a: 3 of 4 requests answered, 1.50 a second (offered: 2.00), at most 2 at once; sent 250 ms late (median; at most 500 ms).");
     }
 }

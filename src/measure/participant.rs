@@ -1,7 +1,7 @@
 //! The models of a run with what each of them measured. It groups; it judges nothing.
 
 use super::selection::{is_failure, is_success};
-use crate::record::{BenchmarkResponse, BenchmarkResult, ModelEnvironment};
+use crate::record::{BenchmarkResponse, BenchmarkResult, ModelEnvironment, ModelSummaryStatistics};
 
 /// One model of one run.
 #[derive(Clone, Debug)]
@@ -77,6 +77,22 @@ pub(super) fn participants(run: &BenchmarkResponse) -> Vec<Participant<'_>> {
 /// Results without a place in time keep their order among themselves.
 fn sent(result: &BenchmarkResult) -> f64 {
     result.timing.send_offset.unwrap_or(0.0)
+}
+
+/// The summaries of a run, each with its model's name, and its backend where the name alone would be
+/// that of several.
+pub(super) fn named_summaries(
+    run: &BenchmarkResponse,
+) -> impl Iterator<Item = (String, &ModelSummaryStatistics)> {
+    run.summary.iter().map(|one| {
+        let namesakes = run.summary.iter().filter(|it| it.model == one.model);
+        let name = if namesakes.count() > 1 {
+            format!("{}@{}", one.model, one.backend)
+        } else {
+            one.model.clone()
+        };
+        (name, one)
+    })
 }
 
 /// A label for each, all different: the model's name, with backend and run where the name alone

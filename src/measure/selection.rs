@@ -27,6 +27,25 @@ pub(super) enum Metric {
 }
 
 impl Metric {
+    const ALL: [Self; 11] = [
+        Self::TimeToFirstChunk,
+        Self::TimeToFirstOutput,
+        Self::TimeToSecondChunk,
+        Self::TimePerOutputToken,
+        Self::RequestLatency,
+        Self::TotalTime,
+        Self::OutputTokensPerSecond,
+        Self::ServerOutputTokensPerSecond,
+        Self::PromptTokensPerSecond,
+        Self::BytesPerSecond,
+        Self::LoadTime,
+    ];
+
+    /// The figure of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.name() == name)
+    }
+
     /// Name of the figure's field.
     pub(super) fn name(self) -> &'static str {
         match self {

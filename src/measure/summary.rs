@@ -11,7 +11,8 @@ use crate::record::{BenchmarkResult, Distribution, ModelSummaryStatistics};
 ///
 /// Warm-up and failed requests are counted and never averaged in. Where some requests of a model
 /// had to load it and others had not, figures that loading is part of describe the latter only;
-/// `load_time` describes all. What a load came to is not said here ([`super::load_summary`]).
+/// `load_time` describes all. What a load came to and what
+/// became of objectives is not said here.
 pub fn summarize(
     models: &[(String, String)],
     results: &[BenchmarkResult],
@@ -51,6 +52,8 @@ fn summary_of(model: &str, backend: &str, results: &[BenchmarkResult]) -> ModelS
         load_time: of(Metric::LoadTime),
         system_output_tokens_per_second: system_rate(&successes, &others),
         load: None,
+        objectives: Vec::new(),
+        goodput: None,
     }
 }
 

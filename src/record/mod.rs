@@ -11,6 +11,7 @@ mod history;
 mod id;
 mod load;
 mod model;
+mod objective;
 mod parameters;
 mod prompt;
 mod request;
@@ -29,6 +30,7 @@ pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
 pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STREAMS};
 pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
+pub use objective::{Goodput, Objective, ObjectiveOutcome, Relation, Statistic};
 pub use parameters::Parameters;
 pub use prompt::{NewPrompt, SavedPrompt};
 pub use request::{

@@ -71,6 +71,12 @@ pub struct BenchmarkRequest {
     /// `load` and false without, where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_prefix: Option<bool>,
+    /// What figures must keep, such as `time_to_first_chunk.p95<0.5`: a figure, what of its distribution
+    /// (`min`, `max`, `mean`, `median`, `p90`, `p95`, `p99`; every request where there is none), and a
+    /// bound in the figure's unit. At most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[oai(default)]
+    pub objectives: Vec<String>,
     /// Longest time for one request, s; the configured default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
@@ -188,6 +194,7 @@ impl BenchmarkRequest {
             execution: Execution::default(),
             load: None,
             unique_prefix: None,
+            objectives: Vec::new(),
             timeout: None,
             run_timeout: None,
             name: None,
@@ -232,6 +239,7 @@ impl BenchmarkRequest {
             check.line(&format!("/tags/{index}"), tag, 64);
         }
         self.check_format(&mut check);
+        self.check_objectives(&mut check);
         check.errors.extend(self.load_problems());
         if let Some(KeepAlive::Duration(text)) = &self.keep_alive
             && !is_go_duration(text)

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::{BenchmarkRequest, BenchmarkResult, LoadPattern, RunId, Samples, SystemInfo};
+use super::{
+    BenchmarkRequest, BenchmarkResult, Goodput, LoadPattern, ObjectiveOutcome, RunId, Samples,
+    SystemInfo,
+};
 
 /// A run, as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
@@ -147,6 +150,12 @@ pub struct ModelSummaryStatistics {
     /// What the load came to; null where the run had none.
     #[serde(default)]
     pub load: Option<LoadSummary>,
+    /// What became of each objective, in their order.
+    #[serde(default)]
+    pub objectives: Vec<ObjectiveOutcome>,
+    /// Requests that kept the bounds of all objectives; null where none speaks of requests.
+    #[serde(default)]
+    pub goodput: Option<Goodput>,
 }
 
 /// What a load came to.

@@ -268,7 +268,8 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
     let mut values = json!({
         "headline": measure::headline(&run),
         "instrument": measure::instrument(&run),
-        "loads": run.summary.iter().filter_map(measure::load_sentence).collect::<Vec<_>>(),
+        "loads": measure::load_sentences(&run),
+        "objectives": measure::objective_sentences(&run),
         "title": title(&run),
         "seconds": run.finished_at.zip(begun).map(|(end, begun)| (end - begun).as_seconds_f64()),
         "table": table(&run, &labels),

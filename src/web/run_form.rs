@@ -128,6 +128,7 @@ pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
         cold_start: fields.filled("cold_start").is_some(),
         execution: execution(fields.text("execution")),
         load,
+        objectives: lines(fields.text("objectives")),
         timeout: reader.decimal("timeout"),
         run_timeout: reader.decimal("run_timeout"),
         name: fields.filled("name").map(str::to_owned),
@@ -355,6 +356,7 @@ pub fn filled(request: &BenchmarkRequest) -> Fields {
         "name",
         "unique_prefix",
         "synthetic/tokens",
+        "objectives",
     ] {
         fields.set(name, typed(request, name));
     }
@@ -462,6 +464,7 @@ mod tests {
         let mut request = BenchmarkRequest::new("why", vec!["steady@reference".into()]);
         request.prompts = vec!["how".into(), "when".into()];
         request.unique_prefix = Some(false);
+        request.objectives = vec!["total_time<3".into(), "failed_percent<1".into()];
         request.load = Some(Load {
             pattern: LoadPattern::Poisson,
             rate: Some(2.5),

@@ -1,6 +1,7 @@
 //! The command line as a process: what it prints where, how it ends, what survives its end.
 
 mod calibration;
+mod objectives;
 mod process;
 mod prompts;
 mod tls;

@@ -83,7 +83,7 @@ pub const GROUPS: [Group; 5] = [
     },
 ];
 
-const MEASURING: [Field; 7] = [
+const MEASURING: [Field; 8] = [
     Field {
         default: "3",
         ..field(
@@ -139,6 +139,12 @@ const MEASURING: [Field; 7] = [
         Kind::Text,
         "Keep loaded",
         "How long the model stays in memory afterwards: seconds, or such as 5m. Empty: as the model server does.",
+    ),
+    field(
+        "objectives",
+        Kind::Area,
+        "Objectives",
+        "What a figure must keep, one a line, such as time_to_first_chunk.p95<0.5 or failed_percent<1.",
     ),
 ];
 
