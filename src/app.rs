@@ -10,6 +10,7 @@ mod unsaved;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -211,6 +212,7 @@ impl App {
             digests: models.iter().map(|model| model.digest.clone()).collect(),
             request: run.request.clone(),
             calibration: self.known_calibration(),
+            planned: AtomicU32::new(plan.total()),
             plan,
             log: self.inner.logs.open(&run.id),
             cancel,

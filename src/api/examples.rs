@@ -228,6 +228,7 @@ fn result(repetition: u32, pace: f64) -> BenchmarkResult {
         digest: None,
         repetition,
         warmup: false,
+        stage: None,
         contended: false,
         success: measured.success,
         error: measured.error,

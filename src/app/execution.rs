@@ -66,7 +66,7 @@ pub fn conclude(run: &mut BenchmarkResponse) {
         let is_own = |it: &&BenchmarkResult| it.model == one.model && it.backend == one.backend;
         let own: Vec<&BenchmarkResult> = run.results.iter().filter(is_own).collect();
         let load = run.request.load.as_ref();
-        one.load = load.and_then(|load| measure::load_summary(load, &own));
+        one.load = load.and_then(|load| measure::load_summary(load, &objectives, &own));
         one.objectives = measure::objective_outcomes(&objectives, one, &own);
         one.goodput = measure::goodput(&objectives, &own);
     }
@@ -183,6 +183,7 @@ impl Execution {
     async fn keep(&mut self, finished: Finished) -> Result<(), StoreError> {
         let thinking = finished.result.thinking.as_ref();
         self.answer_bytes += finished.result.response.len() + thinking.map_or(0, String::len);
+        self.run.total_requests = self.job.planned();
         let index = u32::try_from(self.run.results.len()).unwrap_or(u32::MAX);
         let (store, id) = (self.app.inner.store.clone(), self.run.id.clone());
         let result = &finished.result;
@@ -220,15 +221,7 @@ impl Execution {
 
     fn finish(&mut self, cut: Option<Cut>) {
         let run = &mut self.run;
-        let ends_by_time = run
-            .request
-            .load
-            .as_ref()
-            .is_some_and(|it| it.duration.is_some());
-        if ends_by_time && cut.is_none() {
-            // A closed loop has ended by its time, with fewer requests than it might have sent.
-            run.total_requests = u32::try_from(run.results.len()).unwrap_or(u32::MAX);
-        }
+        run.total_requests = self.job.planned();
         let measured = run.results.iter().filter(|result| !result.warmup);
         let succeeded = measured.filter(|result| result.success).count();
         let all = run.results.iter().all(|result| result.success);

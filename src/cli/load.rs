@@ -26,7 +26,10 @@ pub struct LoadFlags {
     /// Seed of random intervals
     #[arg(long, value_name = "SEED", default_value_t = 0, requires = "rate")]
     arrival_seed: u64,
-    /// How long requests are sent, s
+    /// One request at a time, then rising rates until the server falls behind
+    #[arg(long, conflicts_with_all = ["repetitions", "concurrency", "rate"])]
+    sweep: bool,
+    /// How long requests are sent, s; of a sweep, in each stage
     #[arg(
         long,
         value_name = "SECONDS",
@@ -34,7 +37,7 @@ pub struct LoadFlags {
         allow_negative_numbers = true
     )]
     duration: Option<f64>,
-    /// Requests of each model
+    /// Requests of each model; of a sweep, of each stage at most
     #[arg(long, value_name = "N", conflicts_with = "repetitions")]
     requests: Option<u32>,
 }
@@ -42,15 +45,16 @@ pub struct LoadFlags {
 impl LoadFlags {
     /// The load, where one was asked for.
     pub fn load(&self) -> Option<Load> {
-        let is_asked = self.concurrency.is_some()
+        let is_asked = self.sweep
+            || self.concurrency.is_some()
             || self.rate.is_some()
             || self.duration.is_some()
             || self.requests.is_some();
-        is_asked.then(|| Load {
-            pattern: if self.rate.is_some() {
-                self.arrival
-            } else {
-                LoadPattern::Closed
+        is_asked.then_some(Load {
+            pattern: match self.rate {
+                _ if self.sweep => LoadPattern::Sweep,
+                Some(_) => self.arrival,
+                None => LoadPattern::Closed,
             },
             concurrency: self.concurrency,
             rate: self.rate,

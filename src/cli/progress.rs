@@ -54,6 +54,14 @@ impl Progress {
                     .set_message(format!("waits for {} other runs", queued.position));
             }
             RunEvent::RunStarted(_) => self.run.set_message(""),
+            RunEvent::StageStarted(stage) => {
+                let what = stage.requests_per_second.map_or_else(
+                    || "one at a time".to_owned(),
+                    |rate| format!("{} requests/s", figures::optional(Some(rate), 1.0)),
+                );
+                self.run
+                    .set_message(format!("stage {}: {what}", stage.stage + 1));
+            }
             RunEvent::RequestStarted(started) => {
                 let what = if started.warmup {
                     "warm-up"
@@ -73,6 +81,7 @@ impl Progress {
                 self.say(text.model_index, &words);
             }
             RunEvent::RequestFinished(finished) => {
+                self.run.set_length(u64::from(finished.total));
                 self.run.set_position(u64::from(finished.finished));
                 if let Some(error) = &finished.result.error {
                     let words = format!("failed: {}", values::brief(&error.message, 80));

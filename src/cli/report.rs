@@ -39,10 +39,21 @@ pub fn present(run: &BenchmarkResponse, output: Output) -> anyhow::Result<()> {
         Format::Json => json_text(run)?,
         Format::Csv => csv_text(&COLUMNS, run.results.iter().map(|result| row(run, result)))?,
         Format::Table => {
-            let plain = format!("{}{}", grid(run).table(), remarks(run));
+            let stages: String = stages(run).iter().map(Grid::table).collect();
+            let plain = format!("{}{stages}{}", grid(run).table(), remarks(run));
             values::visible(&plain).into_bytes()
         }
-        Format::Markdown => format!("{}\n{}", grid(run).markdown(), remarks(run)).into_bytes(),
+        Format::Markdown => {
+            let mut parts = vec![grid(run).markdown()];
+            parts.extend(stages(run).iter().map(Grid::markdown));
+            parts.push(remarks(run));
+            parts
+                .join(
+                    "
+",
+                )
+                .into_bytes()
+        }
     };
     output.write(&text)
 }
@@ -117,6 +128,55 @@ fn grid(run: &BenchmarkResponse) -> Grid {
         ]);
     }
     grid
+}
+
+/// A table for each model that was swept.
+fn stages(run: &BenchmarkResponse) -> Vec<Grid> {
+    let header = [
+        "stage",
+        "offered, requests/s",
+        "answered",
+        "answered, requests/s",
+        "output, tokens/s",
+        "at once",
+        "first chunk, ms",
+        "last chunk, s",
+        "objectives",
+        "server",
+    ];
+    let mut grids = Vec::new();
+    for summary in &run.summary {
+        let load = summary.load.as_ref().filter(|it| !it.stages.is_empty());
+        let Some(load) = load else { continue };
+        let mut grid = Grid::new(&header, 1);
+        for stage in &load.stages {
+            grid.row(&[
+                format!("{} {}", label(run, summary), stage.stage + 1),
+                stage
+                    .offered_requests_per_second
+                    .map_or_else(|| "one at a time".to_owned(), figures::figure),
+                format!("{}/{}", stage.answered, stage.sent),
+                figures::optional(stage.requests_per_second, 1.0),
+                figures::optional(stage.output_tokens_per_second, 1.0),
+                stage.peak_in_flight.to_string(),
+                figures::median(&stage.time_to_first_chunk, 1000.0),
+                figures::median(&stage.request_latency, 1.0),
+                match stage.objectives_met {
+                    None => figures::UNKNOWN.to_owned(),
+                    Some(true) => "met".to_owned(),
+                    Some(false) => "missed".to_owned(),
+                },
+                if stage.saturated {
+                    "fell behind"
+                } else {
+                    "kept up"
+                }
+                .to_owned(),
+            ]);
+        }
+        grids.push(grid);
+    }
+    grids
 }
 
 fn label(run: &BenchmarkResponse, summary: &ModelSummaryStatistics) -> String {

@@ -21,6 +21,7 @@ pub(super) fn result(model: &str, first_chunk: f64, per_token: f64) -> Benchmark
         digest: None,
         repetition: 1,
         warmup: false,
+        stage: None,
         contended: false,
         success: true,
         error: None,

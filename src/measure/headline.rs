@@ -239,7 +239,11 @@ fn remarks(run: &BenchmarkResponse, all: &[Participant]) -> Vec<String> {
             if missed == 1 { "was" } else { "were" }
         ));
     }
-    if run.results.iter().any(|result| result.contended) {
+    if run
+        .results
+        .iter()
+        .any(|it| it.contended && it.is_measured())
+    {
         remarks.push(
             if run.request.load.is_some() {
                 "Requests went on at once and slowed each other."

@@ -2,20 +2,30 @@
 //! how late they were sent.
 
 use super::participant::named_summaries;
-use super::selection::is_success;
 use super::statistics::distribution;
+use super::sweep::load_stages;
 use super::wording::{self, significant};
 use crate::record::{
-    BenchmarkResponse, BenchmarkResult, Load, LoadPattern, LoadSummary, ModelSummaryStatistics,
+    BenchmarkResponse, BenchmarkResult, Load, LoadPattern, LoadStage, LoadSummary,
+    ModelSummaryStatistics, Objective,
 };
 
 /// The load of one model, from its results; `None` where no measured request was sent.
-pub fn load_summary(load: &Load, results: &[&BenchmarkResult]) -> Option<LoadSummary> {
+pub fn load_summary(
+    load: &Load,
+    objectives: &[Objective],
+    results: &[&BenchmarkResult],
+) -> Option<LoadSummary> {
     let measured: Vec<&BenchmarkResult> = results.iter().copied().filter(|r| !r.warmup).collect();
-    let times: Vec<(f64, f64)> = measured.iter().filter_map(|r| time(r)).collect();
+    let is_sweep = load.pattern == LoadPattern::Sweep;
+    let stages = if is_sweep {
+        load_stages(&measured, objectives)
+    } else {
+        Vec::new()
+    };
     let (first, last) = span(&measured)?;
     let duration = last - first;
-    let answered = measured.iter().filter(|r| is_success(r)).count();
+    let answered = measured.iter().filter(|r| r.success).count();
     let delays: Vec<f64> = measured
         .iter()
         .filter_map(|r| r.timing.schedule_delay)
@@ -23,16 +33,27 @@ pub fn load_summary(load: &Load, results: &[&BenchmarkResult]) -> Option<LoadSum
     Some(LoadSummary {
         pattern: load.pattern,
         offered_requests_per_second: match load.pattern {
-            LoadPattern::Closed => None,
+            LoadPattern::Closed | LoadPattern::Sweep => None,
             LoadPattern::Constant | LoadPattern::Poisson => load.rate,
         },
         sent: measured.len() as u64,
         answered: answered as u64,
         duration,
-        requests_per_second: (duration > 0.0).then(|| answered as f64 / duration),
-        peak_in_flight: peak(&times),
+        // Different rates have no rate in common.
+        requests_per_second: (duration > 0.0 && !is_sweep).then(|| answered as f64 / duration),
+        peak_in_flight: peak(&lives(&measured)),
         schedule_delay: distribution(&delays),
+        sustained_requests_per_second: rates(&stages, |it| !it.saturated).reduce(f64::max),
+        saturated_requests_per_second: rates(&stages, |it| it.saturated).reduce(f64::min),
+        rate_within_objectives: rates(&stages, |it| it.objectives_met == Some(true))
+            .reduce(f64::max),
+        stages,
     })
+}
+
+fn rates(stages: &[LoadStage], which: fn(&LoadStage) -> bool) -> impl Iterator<Item = f64> {
+    let chosen = stages.iter().filter(move |stage| which(stage));
+    chosen.filter_map(|stage| stage.offered_requests_per_second)
 }
 
 /// What the load of each model came to, in words; nothing where there was none.
@@ -44,6 +65,9 @@ pub fn load_sentences(run: &BenchmarkResponse) -> Vec<String> {
 
 fn load_sentence(name: &str, summary: &ModelSummaryStatistics) -> Option<String> {
     let load = summary.load.as_ref()?;
+    if load.pattern == LoadPattern::Sweep {
+        return Some(sweep_sentence(name, load));
+    }
     let (sent, answered) = (load.sent, load.answered);
     let offered = load.offered_requests_per_second.and_then(significant);
     let offered = offered.map(|offered| format!(" (offered: {offered})"));
@@ -75,12 +99,44 @@ fn load_sentence(name: &str, summary: &ModelSummaryStatistics) -> Option<String>
     Some(format!("{name}: {}{late}.", parts.join(", ")))
 }
 
+fn sweep_sentence(name: &str, load: &LoadSummary) -> String {
+    let say = |rate: Option<f64>| rate.and_then(significant);
+    let stages = wording::count(load.stages.len(), "stage");
+    let kept_up = match (
+        say(load.sustained_requests_per_second),
+        say(load.saturated_requests_per_second),
+    ) {
+        (Some(kept_up), Some(behind)) => {
+            format!("kept up with {kept_up} requests a second and fell behind at {behind}")
+        }
+        (Some(kept_up), None) => {
+            format!("kept up with {kept_up} requests a second, the highest rate that was tried")
+        }
+        (None, Some(behind)) => {
+            format!("fell behind at {behind} requests a second, the lowest rate that was tried")
+        }
+        (None, None) => "no rate was tried".to_owned(),
+    };
+    let has_objectives = load.stages.iter().any(|it| it.objectives_met.is_some());
+    let within = match say(load.rate_within_objectives) {
+        Some(rate) => format!("; every objective was met up to {rate} a second"),
+        None if has_objectives => "; every objective was met at no rate".to_owned(),
+        None => String::new(),
+    };
+    format!("{name}: {kept_up}{within} (a sweep of {stages}).")
+}
+
 /// First send and last end of some requests, s since the run began.
 pub(super) fn span(results: &[&BenchmarkResult]) -> Option<(f64, f64)> {
     let times = || results.iter().filter_map(|result| time(result));
     let first = times().map(|(begin, _)| begin).reduce(f64::min)?;
     let last = times().map(|(_, end)| end).reduce(f64::max)?;
     Some((first, last))
+}
+
+/// Sends and ends of some requests, s since the run began.
+pub(super) fn lives(results: &[&BenchmarkResult]) -> Vec<(f64, f64)> {
+    results.iter().filter_map(|result| time(result)).collect()
 }
 
 /// From the send to the end, s since the run began. A request that failed before anything came has
@@ -93,7 +149,7 @@ fn time(result: &BenchmarkResult) -> Option<(f64, f64)> {
 }
 
 /// Most requests at one time.
-fn peak(times: &[(f64, f64)]) -> u64 {
+pub(super) fn peak(times: &[(f64, f64)]) -> u64 {
     let mut changes: Vec<(f64, i64)> = times
         .iter()
         .flat_map(|(begin, end)| [(*begin, 1), (*end, -1)])
@@ -140,7 +196,7 @@ mod tests {
             sent(11.0, 1.0, 0.5),
             broken,
         ];
-        let found = load_summary(&load, &all.iter().collect::<Vec<_>>()).unwrap();
+        let found = load_summary(&load, &[], &all.iter().collect::<Vec<_>>()).unwrap();
         assert_eq!(
             (found.sent, found.answered, found.peak_in_flight),
             (4, 3, 2)
@@ -149,7 +205,7 @@ mod tests {
         assert!((found.requests_per_second.unwrap() - 1.5).abs() < 1e-9);
         assert_eq!(found.offered_requests_per_second, Some(2.0));
         assert_eq!(found.schedule_delay.max, Some(0.5));
-        assert_eq!(load_summary(&load, &[]), None);
+        assert_eq!(load_summary(&load, &[], &[]), None);
 
         let mut summary =
             crate::measure::summarize(&[("a".into(), "local".into())], &all).remove(0);

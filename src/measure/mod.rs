@@ -19,6 +19,7 @@ mod rank_test;
 mod selection;
 mod statistics;
 mod summary;
+mod sweep;
 mod throughput;
 pub mod timeline;
 mod validity;
@@ -40,5 +41,6 @@ pub use objective::{goodput, missed_objectives, objective_outcomes, objective_se
 pub use statistics::FEWEST_FOR_INTERVAL;
 pub use statistics::distribution;
 pub use summary::summarize;
+pub use sweep::{load_stage, most_in_flight};
 pub use validity::validity;
 pub use wording::significant;

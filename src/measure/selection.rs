@@ -120,14 +120,14 @@ impl Metric {
 
 /// Measured requests that succeeded.
 pub(super) fn is_success(result: &BenchmarkResult) -> bool {
-    result.success && !result.warmup
+    result.success && result.is_measured()
 }
 
 /// Measured requests that failed. One that was stopped did not fail.
 pub(super) fn is_failure(result: &BenchmarkResult) -> bool {
     let error = result.error.as_ref();
     let was_stopped = error.is_some_and(|error| error.code == ErrorCode::Cancelled);
-    !result.warmup && !result.success && !was_stopped
+    result.is_measured() && !result.success && !was_stopped
 }
 
 /// How many of one model's successes loaded it first while others did not.

@@ -52,6 +52,9 @@ pub enum RunEvent {
     /// It goes on now.
     #[oai(mapping = "run_started")]
     RunStarted(RunStarted),
+    /// A stage of a sweep began.
+    #[oai(mapping = "stage_started")]
+    StageStarted(StageStarted),
     /// A request was sent.
     #[oai(mapping = "request_started")]
     RequestStarted(RequestStarted),
@@ -75,6 +78,7 @@ impl RunEvent {
         match self {
             Self::Queued(_) => "queued",
             Self::RunStarted(_) => "run_started",
+            Self::StageStarted(_) => "stage_started",
             Self::RequestStarted(_) => "request_started",
             Self::TextArrived(_) => "text_arrived",
             Self::RequestFinished(_) => "request_finished",
@@ -96,6 +100,17 @@ pub struct Queued {
 pub struct RunStarted {
     /// Requests of the whole run, warm-up included.
     pub total_requests: u32,
+}
+
+/// A stage of a sweep began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct StageStarted {
+    /// Number of the model in the run's request, from 0.
+    pub model_index: u32,
+    /// Which stage, from 0.
+    pub stage: u32,
+    /// Requests a second that are meant to be sent; null in the first, which has one at a time.
+    pub requests_per_second: Option<f64>,
 }
 
 /// A request was sent.

@@ -9,6 +9,11 @@ use super::{BenchmarkRequest, Execution, FieldError};
 pub const MOST_STREAMS: u32 = 1000;
 /// Most requests a second. Nothing that is measured here answers faster.
 pub const HIGHEST_RATE: f64 = 10_000.0;
+/// Most stages of a sweep: doubling the rate reaches a thousand times the first in ten.
+pub const MOST_STAGES: u32 = 14;
+/// Where a sweep does not say how long its stages are, s, and of how many requests at most.
+const STAGE_DURATION: f64 = 10.0;
+const STAGE_REQUESTS: u32 = 200;
 /// Most requests of one model.
 const MOST_REQUESTS: u32 = 1_000_000;
 
@@ -32,10 +37,10 @@ pub struct Load {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
     /// So long requests are sent, s. With `rate` it says how many there are; `closed` ends by it
-    /// where `max_requests` have not been sent yet.
+    /// where `max_requests` have not been sent yet. Of a sweep it is each stage's, 10 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<f64>,
-    /// Requests of each model.
+    /// Requests of each model; of a sweep, of each stage at most, 200 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_requests: Option<u32>,
     /// Of the random times of `poisson`; the same seed gives the same times.
@@ -55,10 +60,23 @@ pub enum LoadPattern {
     Constant,
     /// Open loop at random intervals of the same mean, as independent people would come.
     Poisson,
+    /// One request at a time first; then open loops at rising rates until the server falls behind,
+    /// and between the last rate that it kept up with and the first that it did not.
+    Sweep,
 }
 
 impl Load {
-    /// Requests of each model, where the fields say so.
+    /// How long requests are sent in a stage of a sweep, s.
+    pub fn stage_duration(&self) -> f64 {
+        self.duration.unwrap_or(STAGE_DURATION)
+    }
+
+    /// Most requests of a stage of a sweep.
+    pub fn stage_requests(&self) -> u32 {
+        self.max_requests.unwrap_or(STAGE_REQUESTS)
+    }
+
+    /// Requests of each model, where the fields say so; of a sweep, at most.
     pub fn requests(&self) -> Option<u32> {
         let of_rate = || {
             let requests = (self.rate? * self.duration?).round();
@@ -72,6 +90,7 @@ impl Load {
         };
         match self.pattern {
             LoadPattern::Closed => self.max_requests,
+            LoadPattern::Sweep => Some(self.stage_requests().saturating_mul(MOST_STAGES)),
             LoadPattern::Constant | LoadPattern::Poisson => match (of_rate(), self.max_requests) {
                 (Some(by_rate), Some(most)) => Some(by_rate.min(most)),
                 (one, other) => one.or(other),
@@ -127,6 +146,13 @@ impl Load {
                     "max_requests",
                     "say how many requests each model gets".into(),
                 );
+            }
+        } else if self.pattern == LoadPattern::Sweep {
+            if self.rate.is_some() {
+                wrong("rate", "a sweep finds the rates itself".into());
+            }
+            if self.concurrency.is_some() {
+                wrong("concurrency", "only `closed` has virtual users".into());
             }
         } else {
             if self.rate.is_none() {

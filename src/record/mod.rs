@@ -24,11 +24,11 @@ pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
 pub use comparison::{Comparison, ComparisonRow, Verdict};
 pub use event::{
     EventId, Queued, RequestFinished, RequestStarted, RunEvent, RunFinished, RunStarted,
-    SampleTaken, TextArrived,
+    SampleTaken, StageStarted, TextArrived,
 };
 pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
-pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STREAMS};
+pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STAGES, MOST_STREAMS};
 pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
 pub use objective::{Goodput, Objective, ObjectiveOutcome, Relation, Statistic};
 pub use parameters::Parameters;
@@ -37,12 +37,12 @@ pub use request::{
     BenchmarkRequest, Execution, FieldError, KeepAlive, Limits, Think, ThinkLevel, only_object,
 };
 pub use response::{
-    BenchmarkResponse, Distribution, Environment, Grade, LoadSummary, ModelEnvironment,
+    BenchmarkResponse, Distribution, Environment, Grade, LoadStage, LoadSummary, ModelEnvironment,
     ModelSummaryStatistics, Status, Validity,
 };
 pub use result::{
-    BenchmarkResult, Chunks, Clock, ErrorCode, ErrorInfo, Placement, ServerTiming, SystemImpact,
-    Throughput, Timing, WaterfallPart,
+    BenchmarkResult, Chunks, Clock, ErrorCode, ErrorInfo, Placement, ServerTiming, Stage,
+    SystemImpact, Throughput, Timing, WaterfallPart,
 };
 pub use synthetic::Synthetic;
 pub use system::{BackendState, Cpu, Gpu, Memory, Sample, Samples, SystemInfo, SystemNow};

@@ -177,6 +177,51 @@ pub struct LoadSummary {
     pub peak_in_flight: u64,
     /// Send − intended send of an open loop, s.
     pub schedule_delay: Distribution,
+    /// The stages of a sweep, in their order; empty elsewhere.
+    #[serde(default)]
+    pub stages: Vec<LoadStage>,
+    /// Highest rate of a sweep that the server kept up with.
+    #[serde(default)]
+    pub sustained_requests_per_second: Option<f64>,
+    /// Lowest rate of a sweep at which it fell behind; null where it never did.
+    #[serde(default)]
+    pub saturated_requests_per_second: Option<f64>,
+    /// Highest rate of a sweep at which every objective was met; null without objectives.
+    #[serde(default)]
+    pub rate_within_objectives: Option<f64>,
+}
+
+/// One rate of a sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct LoadStage {
+    /// Which one, from 0.
+    pub stage: u32,
+    /// Requests a second that were meant to be sent; null in the first, which has one at a time.
+    pub offered_requests_per_second: Option<f64>,
+    /// Requests that were sent.
+    pub sent: u64,
+    /// Of them with success.
+    pub answered: u64,
+    /// First send → last end, s.
+    pub duration: f64,
+    /// `answered` / `duration`.
+    pub requests_per_second: Option<f64>,
+    /// Output tokens of all successes / (first send → last chunk), tokens/s.
+    pub output_tokens_per_second: Option<f64>,
+    /// Most requests at one time.
+    pub peak_in_flight: u64,
+    /// TTFT, s.
+    pub time_to_first_chunk: Distribution,
+    /// TPOT, s.
+    pub time_per_output_token: Distribution,
+    /// E2E, s.
+    pub request_latency: Distribution,
+    /// The server fell behind.
+    pub saturated: bool,
+    /// Whether every objective was met; null where there are none.
+    pub objectives_met: Option<bool>,
+    /// Requests that kept the bounds of all objectives.
+    pub goodput: Option<Goodput>,
 }
 
 /// A set of measured values. All null where `n` is 0.

@@ -19,7 +19,10 @@ pub struct BenchmarkResult {
     pub repetition: u32,
     /// Sent to warm up: kept, never averaged in.
     pub warmup: bool,
-    /// Measured while other models of the run were working.
+    /// Stage of a sweep that it belongs to; null where there was none.
+    #[serde(default)]
+    pub stage: Option<Stage>,
+    /// Measured while other requests of the run were working.
     pub contended: bool,
     /// Ended with a `done` chunk and an output that is not empty.
     pub success: bool,
@@ -53,6 +56,23 @@ pub struct BenchmarkResult {
     pub notes: Vec<String>,
     /// Every chunk; null in lists.
     pub chunks: Option<Chunks>,
+}
+
+impl BenchmarkResult {
+    /// It counts for the figures of its model: it did not warm up, and it does not belong to a stage
+    /// of a sweep beyond the first. Those have figures of their own.
+    pub fn is_measured(&self) -> bool {
+        !self.warmup && self.stage.is_none_or(|stage| stage.number == 0)
+    }
+}
+
+/// A stage of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct Stage {
+    /// Which one, from 0.
+    pub number: u32,
+    /// Requests a second that were meant to be sent; null in the first, which has one at a time.
+    pub requests_per_second: Option<f64>,
 }
 
 /// Why a request failed.

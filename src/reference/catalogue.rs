@@ -11,6 +11,7 @@
 //! | `gap` | between two bursts, ms; fractions are allowed | 10 |
 //! | `burst` | chunks of a burst, each a write of its own | 1 |
 //! | `chunk` | tokens of a chunk | 1 |
+//! | `slots` | requests that are worked on at once; others wait for their turn | any number |
 //!
 //! `script:tokens=100,ttft=20,gap=5,burst=4` writes 4 chunks every 5 ms from 20 ms on.
 
@@ -45,6 +46,8 @@ pub struct Script {
     pub tokens: u32,
     /// Tokens of thinking before it.
     pub thinking: u32,
+    /// Requests that are worked on at once; `None` is any number.
+    pub slots: Option<u32>,
 }
 
 impl Default for Script {
@@ -57,6 +60,7 @@ impl Default for Script {
             chunk: 1,
             tokens: 64,
             thinking: 0,
+            slots: None,
         }
     }
 }
@@ -94,13 +98,14 @@ impl Script {
                 "thinking" => script.thinking = number(key, value, 0)?,
                 "burst" => script.burst = number(key, value, 1)?,
                 "chunk" => script.chunk = number(key, value, 1)?,
+                "slots" => script.slots = Some(number(key, value, 1)?),
                 "load" => script.load = time()?,
                 "ttft" => script.first = time()?,
                 "gap" => script.gap = time()?,
                 _ => {
                     return Err(format!(
                         "script: unknown setting `{key}`; \
-                         there are tokens, thinking, load, ttft, gap, burst, chunk"
+                         there are tokens, thinking, load, ttft, gap, burst, chunk, slots"
                     ));
                 }
             }

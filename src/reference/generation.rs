@@ -55,7 +55,7 @@ pub fn answer(
     let tape = match &model.behaviour {
         _ if question.empty => at_once(loading, &only(&dialect, loading, "load"), false),
         Behaviour::Fails(fault) => faults::tape(fault, &dialect, earlier),
-        Behaviour::Writes(script) => written(script, dialect, question, loading),
+        Behaviour::Writes(script) => written(script, dialect, question, &stay, loading),
     };
     Answer::Later(tape, Some(stay))
 }
@@ -85,7 +85,13 @@ fn at_once(at: Duration, reply: &Reply, content: bool) -> Tape {
 }
 
 /// What a scripted model writes.
-fn written(script: &Script, dialect: Dialect, question: &Question, loading: Duration) -> Tape {
+fn written(
+    script: &Script,
+    dialect: Dialect,
+    question: &Question,
+    stay: &Stay,
+    loading: Duration,
+) -> Tape {
     let output = words::write(
         script,
         Wish {
@@ -97,6 +103,9 @@ fn written(script: &Script, dialect: Dialect, question: &Question, loading: Dura
             stop: &question.stop,
         },
     );
+    // Waiting counts as loading, as with the real server.
+    let work = script.first + script.writing(output.pieces.len());
+    let loading = loading + stay.queue(script.slots, work);
     let ending = ending(script, question, &output, loading);
     if !question.stream {
         let at = ending.metrics.total;

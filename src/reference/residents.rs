@@ -60,6 +60,8 @@ struct Resident {
     keep: KeepAlive,
     idle_since: Instant,
     leaving: bool,
+    /// When each of its slots is free again.
+    slots: Vec<Instant>,
 }
 
 impl Resident {
@@ -83,6 +85,28 @@ pub struct Stay {
     keep: KeepAlive,
     /// When the model is loaded.
     pub ready: Instant,
+}
+
+impl Stay {
+    /// How long a request of so much work waits for a slot, from when the model is ready. The slot is
+    /// taken for all of the work, also where the client goes away meanwhile.
+    pub fn queue(&self, slots: Option<u32>, work: Duration) -> Duration {
+        let Some(slots) = slots else {
+            return Duration::ZERO;
+        };
+        let mut list = self.residents.lock();
+        let mut residents = list.residents.iter_mut();
+        let Some(resident) = residents.find(|it| it.number == self.number) else {
+            return Duration::ZERO;
+        };
+        resident.slots.resize(slots as usize, self.ready);
+        let Some(free) = resident.slots.iter_mut().min() else {
+            return Duration::ZERO;
+        };
+        let begin = self.ready.max(*free);
+        *free = begin + work;
+        begin.saturating_duration_since(self.ready)
+    }
 }
 
 impl Residents {
@@ -124,6 +148,7 @@ impl Residents {
                 keep,
                 idle_since: now,
                 leaving: false,
+                slots: Vec::new(),
             });
             (number, ready)
         };
@@ -235,6 +260,22 @@ mod tests {
         let now = Instant::now();
         let _first = enter(&residents, "a", "", now);
         assert_eq!(enter(&residents, "b", "", now).ready, now + 2 * LOAD);
+    }
+
+    #[test]
+    fn requests_wait_for_a_slot_in_their_order() {
+        let (residents, now) = (Residents::default(), Instant::now());
+        let work = Duration::from_secs(2);
+        let waits = |slots: Option<u32>, now: Instant| {
+            let stay = enter(&residents, "a", "", now);
+            (stay.queue(slots, work).as_secs(), stay)
+        };
+        let stays: Vec<(u64, Stay)> = (0..5).map(|_| waits(Some(2), now)).collect();
+        let told: Vec<u64> = stays.iter().map(|(wait, _)| *wait).collect();
+        assert_eq!(told, [0, 0, 2, 2, 4]);
+        let later = now + Duration::from_secs(5);
+        assert_eq!(waits(Some(2), later).0, 0);
+        assert_eq!(waits(None, now).0, 0);
     }
 
     #[test]

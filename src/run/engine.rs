@@ -2,20 +2,21 @@
 //! Results go out through a channel; what becomes of them is not known here.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::teller::Teller;
+use self::watched::{Company, Watched};
 use super::events::EventLog;
-use super::plan::{Phase, Plan, Step};
-use crate::backend::stream::{Bounds, News, follow};
+use super::plan::{Plan, Step};
+use crate::backend::stream::{Bounds, follow};
 use crate::backend::transport::Transport;
 use crate::backend::{Backend, Backends, Words};
 use crate::config::SamplingConfig;
@@ -23,17 +24,13 @@ use crate::machine::{MachineError, Sampler};
 use crate::measure;
 use crate::measure::timeline::{Outcome, Timeline};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResult, Calibration, ErrorCode, ErrorInfo, Execution, MOST_STREAMS,
-    Placement, RequestStarted, RunEvent, RunId, Sample, SampleTaken, Samples, TextArrived,
+    BenchmarkRequest, BenchmarkResult, Calibration, ErrorCode, ErrorInfo, Execution, Placement,
+    RequestStarted, RunEvent, RunId, Sample, SampleTaken, Samples,
 };
 
-/// Chunks that come faster than this are told in one event; where many requests go on, so many times
-/// slower, since nobody reads faster. Only the telling is slowed down.
-const TELL_INTERVAL: Duration = Duration::from_millis(20);
-
-/// So long before its time a request of an open loop is begun, so that its connection stands when
-/// its time has come.
-const LEAD: Duration = Duration::from_millis(20);
+mod phases;
+mod teller;
+mod watched;
 
 /// What every run needs.
 pub struct Engine {
@@ -55,6 +52,8 @@ pub struct Job {
     pub request: BenchmarkRequest,
     /// The requests to send.
     pub plan: Plan,
+    /// How many they are: [`Plan::total`] at first, and those of sweeps as they become known.
+    pub planned: AtomicU32,
     /// Digests of the models, in the order of the plan.
     pub digests: Vec<Option<String>>,
     /// How well this machine can measure, where that is known.
@@ -66,6 +65,22 @@ pub struct Job {
 }
 
 impl Job {
+    /// How many requests the run has, as far as that is known.
+    pub fn planned(&self) -> u32 {
+        self.planned.load(Ordering::Relaxed)
+    }
+
+    /// So many more will be sent.
+    fn plan_more(&self, requests: u32) {
+        self.planned.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    /// So many will not be sent.
+    fn forgo(&self, requests: usize) {
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+        self.planned.fetch_sub(requests, Ordering::Relaxed);
+    }
+
     /// What stands before the prompt of a step: nothing, or what stands before no other of any run.
     fn prefix(&self, step: &Step) -> Option<String> {
         let make = || {
@@ -116,7 +131,7 @@ pub async fn run(
             interval,
             engine.sampling.max_samples,
             move |sample| {
-                watched.lock().samples.push(sample.clone());
+                watched.keep(sample.clone());
                 log.announce(RunEvent::SampleTaken(SampleTaken {
                     sample: sample.clone(),
                 }));
@@ -134,6 +149,8 @@ pub async fn run(
         watched,
         zero,
         results,
+        of_stage: Arc::default(),
+        next_index: Arc::new(AtomicU32::new(job.plan.total())),
     };
     for phase in 0..job.plan.phases.len() {
         if !job.cancel.is_cancelled() {
@@ -146,79 +163,6 @@ pub async fn run(
     Ok(stopped.unwrap_or_default())
 }
 
-/// The samples that requests in flight still need, and how many there are of these.
-#[derive(Default)]
-struct Watched {
-    state: Mutex<WatchedState>,
-}
-
-#[derive(Default)]
-struct WatchedState {
-    samples: Vec<Sample>,
-    in_flight: usize,
-    begun: u64,
-}
-
-/// One request in flight.
-struct Watch {
-    begun: u64,
-    others: usize,
-}
-
-impl Watched {
-    fn lock(&self) -> MutexGuard<'_, WatchedState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A request is about to be sent: samples before it are needed no more, but for the baseline
-    /// and the newest.
-    fn begin(&self) -> Watch {
-        let mut state = self.lock();
-        if state.in_flight == 0 {
-            let last = state.samples.last().cloned();
-            state.samples.retain(|sample| sample.offset < 0.0);
-            state
-                .samples
-                .extend(last.filter(|sample| sample.offset >= 0.0));
-        }
-        let others = state.in_flight;
-        state.in_flight += 1;
-        state.begun += 1;
-        Watch {
-            begun: state.begun,
-            others,
-        }
-    }
-
-    /// It has ended; it began at this offset. The samples of its time and of the baseline, and who
-    /// was there.
-    fn end(&self, watch: &Watch, from: f64) -> (Vec<Sample>, Company) {
-        let mut state = self.lock();
-        let before = state.samples.iter().rfind(|sample| sample.offset <= from);
-        let from = before.map_or(from, |sample| sample.offset);
-        let is_needed = |sample: &&Sample| sample.offset < 0.0 || sample.offset >= from;
-        let samples = state.samples.iter().filter(is_needed).cloned().collect();
-        state.in_flight -= 1;
-        let company = Company {
-            overlapped: watch.others > 0 || state.begun != watch.begun,
-            streams: watch.others.max(state.in_flight) + 1,
-            is_last: state.in_flight == 0,
-        };
-        (samples, company)
-    }
-}
-
-/// What other requests went on beside one.
-#[derive(Clone, Copy)]
-struct Company {
-    /// Another one did at some time.
-    overlapped: bool,
-    /// Requests at once, this one too.
-    streams: usize,
-    /// No other one does any more.
-    is_last: bool,
-}
-
 /// Sends the requests of a plan.
 #[derive(Clone)]
 struct Walker {
@@ -227,87 +171,13 @@ struct Walker {
     watched: Arc<Watched>,
     zero: Instant,
     results: mpsc::Sender<Finished>,
+    /// What the stage of a sweep that goes on has found.
+    of_stage: Arc<Mutex<Vec<BenchmarkResult>>>,
+    /// Index of the first request that is planned next.
+    next_index: Arc<AtomicU32>,
 }
 
 impl Walker {
-    /// Sends the requests of one phase and waits until all have ended.
-    async fn walk(&self, phase: usize) {
-        let job = Arc::clone(&self.job);
-        match &job.plan.phases[phase] {
-            Phase::Lanes(lanes) => {
-                let mut all = JoinSet::new();
-                for lane in lanes {
-                    let (walker, lane) = (self.clone(), lane.clone());
-                    let walk = async move {
-                        for step in &lane {
-                            if !walker.send(step, None).await {
-                                return;
-                            }
-                        }
-                    };
-                    all.spawn(walk.in_current_span());
-                }
-                all.join_all().await;
-            }
-            Phase::Users {
-                users,
-                steps,
-                duration,
-            } => {
-                let end = duration.and_then(|duration| Instant::now().checked_add(duration));
-                self.users(*users, Arc::new(steps.clone()), end).await;
-            }
-            Phase::Schedule(steps) => self.schedule(steps).await,
-        }
-    }
-
-    /// Each user takes the next step when its last has ended.
-    async fn users(&self, users: usize, steps: Arc<Vec<Step>>, end: Option<Instant>) {
-        let next = Arc::new(AtomicUsize::new(0));
-        let mut all = JoinSet::new();
-        for _ in 0..users.min(steps.len()) {
-            let (walker, steps, next) = (self.clone(), Arc::clone(&steps), Arc::clone(&next));
-            let walk = async move {
-                while end.is_none_or(|end| Instant::now() < end)
-                    && let Some(step) = steps.get(next.fetch_add(1, Ordering::Relaxed))
-                    && walker.send(step, None).await
-                {}
-            };
-            all.spawn(walk.in_current_span());
-        }
-        all.join_all().await;
-    }
-
-    /// Sends each step at its time. Where too many go on it waits for one to end: it is then sent
-    /// late, and says so.
-    async fn schedule(&self, steps: &[(Duration, Step)]) {
-        let places = Arc::new(Semaphore::new(MOST_STREAMS as usize));
-        let begin = Instant::now();
-        let mut all = JoinSet::new();
-        for (offset, step) in steps {
-            let Some(start) = begin.checked_add(*offset) else {
-                break;
-            };
-            let due = start + LEAD;
-            tokio::select! {
-                () = tokio::time::sleep_until(start.into()) => {}
-                () = self.job.cancel.cancelled() => break,
-            }
-            // It is never closed.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                break;
-            };
-            let (walker, step) = (self.clone(), step.clone());
-            let send = async move {
-                walker.send(&step, Some(due)).await;
-                drop(place);
-            };
-            all.spawn(send.in_current_span());
-            while all.try_join_next().is_some() {}
-        }
-        all.join_all().await;
-    }
-
     /// One request and its result; `false` where no more shall be sent.
     async fn send(&self, step: &Step, due: Option<Instant>) -> bool {
         let job = &self.job;
@@ -319,11 +189,18 @@ impl Walker {
         let Some(result) = self.step(step, due).instrument(span).await else {
             return true;
         };
+        if step.stage.is_some() {
+            self.of_stage().push(result.clone());
+        }
         let finished = Finished {
             model: step.model,
             result,
         };
         self.results.send(finished).await.is_ok()
+    }
+
+    fn of_stage(&self) -> MutexGuard<'_, Vec<BenchmarkResult>> {
+        self.of_stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One request; `None` only where the backend is gone from the configuration, which the
@@ -486,6 +363,7 @@ impl Walker {
                 .or_else(|| job.digests.get(step.model).cloned().flatten()),
             repetition: step.repetition,
             warmup: step.warmup,
+            stage: step.stage,
             contended,
             success: measured.success,
             error: measured.error,
@@ -529,66 +407,4 @@ fn log_outcome(timeline: &Timeline) {
         }
     }
     tracing::debug!(answer = %timeline.text.escape_debug(), "the answer");
-}
-
-/// Tells of text as it comes.
-struct Teller<'a> {
-    log: &'a EventLog,
-    pending: TextArrived,
-    interval: Duration,
-    first: Option<Duration>,
-    told: Option<Duration>,
-}
-
-impl<'a> Teller<'a> {
-    fn new(step: &Step, log: &'a EventLog, others: usize) -> Self {
-        let streams = u32::try_from(others + 1).unwrap_or(u32::MAX);
-        let pending = TextArrived {
-            request: step.index,
-            model_index: u32::try_from(step.model).unwrap_or(u32::MAX),
-            text: String::new(),
-            thinking: String::new(),
-            chunks: 0,
-            time_to_first_chunk: None,
-            offset: 0.0,
-            chunks_per_second: None,
-        };
-        Self {
-            log,
-            pending,
-            interval: TELL_INTERVAL.saturating_mul(streams),
-            first: None,
-            told: None,
-        }
-    }
-
-    fn hear(&mut self, news: &News<'_>) {
-        let first = *self.first.get_or_insert(news.at);
-        let pending = &mut self.pending;
-        pending.text.push_str(news.text);
-        pending.thinking.push_str(news.thinking);
-        pending.chunks += 1;
-        pending.time_to_first_chunk = Some(first.as_secs_f64());
-        pending.offset = news.at.as_secs_f64();
-        let span = news.at.saturating_sub(first).as_secs_f64();
-        pending.chunks_per_second =
-            (pending.chunks > 1 && span > 0.0).then(|| (pending.chunks - 1) as f64 / span);
-        if self
-            .told
-            .is_none_or(|told| news.at.saturating_sub(told) >= self.interval)
-        {
-            self.told = Some(news.at);
-            self.tell();
-        }
-    }
-
-    fn tell(&mut self) {
-        if self.pending.text.is_empty() && self.pending.thinking.is_empty() {
-            return;
-        }
-        self.log
-            .announce(RunEvent::TextArrived(self.pending.clone()));
-        self.pending.text.clear();
-        self.pending.thinking.clear();
-    }
 }

@@ -8,4 +8,5 @@ pub mod engine;
 pub mod events;
 pub mod plan;
 pub mod queue;
+mod sweep;
 mod synthetic;

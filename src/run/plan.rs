@@ -6,10 +6,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::synthetic;
-use crate::record::{BenchmarkRequest, Execution, Load, LoadPattern, ModelName};
+use crate::record::{BenchmarkRequest, Execution, Load, LoadPattern, ModelName, Stage};
 
 /// One request to one model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Place in the plan, from 0.
     pub index: u32,
@@ -21,10 +21,12 @@ pub struct Step {
     pub repetition: u32,
     /// Sent to warm up.
     pub warmup: bool,
+    /// Stage of a sweep.
+    pub stage: Option<Stage>,
 }
 
 /// Requests whose order in time is ruled in one way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
     /// Lanes run side by side, the steps of a lane one after another.
     Lanes(Vec<Vec<Step>>),
@@ -39,6 +41,13 @@ pub enum Phase {
     },
     /// Open loop: each step has its time since the phase began, whatever became of the others.
     Schedule(Vec<(Duration, Step)>),
+    /// Stages at rising rates; what is sent in each follows from what came of those before.
+    Sweep {
+        /// Which model of the run, from 0.
+        model: usize,
+        /// How long its stages are.
+        load: Load,
+    },
 }
 
 impl Phase {
@@ -47,12 +56,13 @@ impl Phase {
             Self::Lanes(lanes) => lanes.iter().map(Vec::len).sum(),
             Self::Users { steps, .. } => steps.len(),
             Self::Schedule(steps) => steps.len(),
+            Self::Sweep { .. } => 0,
         }
     }
 }
 
 /// Phases of requests, one after another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The models, in the order of the request.
     pub models: Vec<ModelName>,
@@ -89,7 +99,7 @@ impl Plan {
         }
     }
 
-    /// Requests in all.
+    /// Requests in all, those of sweeps left out: how many there will be is not known before.
     pub fn total(&self) -> u32 {
         u32::try_from(self.phases.iter().map(Phase::len).sum::<usize>()).unwrap_or(u32::MAX)
     }
@@ -141,42 +151,73 @@ fn under_load(
 ) -> [Phase; 2] {
     let mut warmups = Vec::new();
     counter.warmups(request, model, &mut warmups);
-    let mut steps = Vec::new();
-    let prompts = u32::try_from(prompts).unwrap_or(u32::MAX).max(1);
-    for number in 0..load.requests().unwrap_or_default() {
-        let prompt = (number % prompts) as usize;
-        counter.push(&mut steps, model, prompt, number / prompts + 1, false);
+    if load.pattern == LoadPattern::Sweep {
+        let sweep = Phase::Sweep {
+            model,
+            load: load.clone(),
+        };
+        return [Phase::Lanes(vec![warmups]), sweep];
     }
+    let requests = load.requests().unwrap_or_default();
+    let steps = steps(model, prompts, requests, counter.next, None);
+    counter.next += requests;
     let phase = match load.pattern {
         LoadPattern::Closed => Phase::Users {
             users: load.concurrency.unwrap_or(1) as usize,
             steps,
             duration: load.duration.map(Duration::from_secs_f64),
         },
-        LoadPattern::Constant | LoadPattern::Poisson => {
-            Phase::Schedule(times(load).zip(steps).collect())
-        }
+        _ => Phase::Schedule(times(load).zip(steps).collect()),
     };
     [Phase::Lanes(vec![warmups]), phase]
 }
 
-/// When requests are meant to be sent, since the first could be.
-fn times(load: &Load) -> impl Iterator<Item = Duration> {
-    let mean = load
-        .rate
-        .filter(|rate| *rate > 0.0)
-        .map_or(1.0, |rate| 1.0 / rate);
-    let mut random = StdRng::seed_from_u64(load.seed);
-    let is_random = load.pattern == LoadPattern::Poisson;
-    let mut at = 0.0_f64;
+/// Measured requests to one model, which take the prompts in turn. `first` is the index of the first.
+pub fn steps(
+    model: usize,
+    prompts: usize,
+    requests: u32,
+    first: u32,
+    stage: Option<Stage>,
+) -> Vec<Step> {
+    let prompts = u32::try_from(prompts).unwrap_or(u32::MAX).max(1);
+    (0..requests)
+        .map(|number| Step {
+            index: first.saturating_add(number),
+            model,
+            prompt: (number % prompts) as usize,
+            repetition: number / prompts + 1,
+            warmup: false,
+            stage,
+        })
+        .collect()
+}
+
+/// When requests at a constant rate are meant to be sent, since the first could be.
+pub fn constant(rate: f64) -> impl Iterator<Item = Duration> {
     (0_u32..).map(move |number| {
-        if is_random {
-            // Gaps of a Poisson process: -ln(1 - u) / rate. 1 - u is never 0.
-            let uniform: f64 = random.random();
-            at -= (1.0 - uniform).ln() * mean;
-        } else {
-            at = f64::from(number) * mean;
-        }
+        Duration::try_from_secs_f64(f64::from(number) / rate).unwrap_or(Duration::MAX)
+    })
+}
+
+/// When requests are meant to be sent, since the first could be.
+fn times(load: &Load) -> Box<dyn Iterator<Item = Duration>> {
+    let rate = load.rate.filter(|rate| *rate > 0.0).unwrap_or(1.0);
+    if load.pattern == LoadPattern::Poisson {
+        Box::new(random(rate, load.seed))
+    } else {
+        Box::new(constant(rate))
+    }
+}
+
+/// The same for a Poisson process.
+fn random(rate: f64, seed: u64) -> impl Iterator<Item = Duration> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut at = 0.0_f64;
+    std::iter::repeat_with(move || {
+        // Its gaps are -ln(1 - u) / rate. 1 - u is never 0.
+        let uniform: f64 = random.random();
+        at -= (1.0 - uniform).ln() / rate;
         Duration::try_from_secs_f64(at).unwrap_or(Duration::MAX)
     })
 }
@@ -200,6 +241,7 @@ impl Counter {
             prompt,
             repetition,
             warmup,
+            stage: None,
         });
         self.next += 1;
     }

@@ -42,6 +42,7 @@ fn result() -> BenchmarkResult {
         digest: None,
         repetition: 1,
         warmup: false,
+        stage: None,
         contended: false,
         success: true,
         error: None,

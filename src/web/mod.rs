@@ -17,6 +17,7 @@ mod result;
 mod run_form;
 mod runs;
 mod start;
+mod sweep;
 mod system;
 
 use poem::endpoint::EndpointExt;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::charts::{self, Series};
-use super::figures;
+use super::{figures, sweep};
 use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics, Status,
@@ -233,7 +233,9 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
                 .collect(),
         })
         .collect();
+    let sweeps = sweep::of_models(&run, &labels);
     let drawings = json!({
+        "curve": charts::curve(&sweeps),
         "waterfall": charts::waterfall(&series),
         "race": charts::race(&series),
         "timeline": charts::timeline(&series, run.samples.as_ref()),
@@ -270,6 +272,7 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
         "instrument": measure::instrument(&run),
         "loads": measure::load_sentences(&run),
         "objectives": measure::objective_sentences(&run),
+        "sweeps": sweep::tables(&sweeps),
         "title": title(&run),
         "seconds": run.finished_at.zip(begun).map(|(end, begun)| (end - begun).as_seconds_f64()),
         "table": table(&run, &labels),

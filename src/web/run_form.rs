@@ -263,6 +263,7 @@ impl Reader<'_> {
             "closed" => LoadPattern::Closed,
             "constant" => LoadPattern::Constant,
             "poisson" => LoadPattern::Poisson,
+            "sweep" => LoadPattern::Sweep,
             _ => return None,
         };
         Some(Load {

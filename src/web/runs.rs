@@ -9,7 +9,7 @@ use super::{page, result};
 use crate::api::Problem;
 use crate::app::App;
 use crate::measure;
-use crate::record::{BenchmarkResponse, RunId, Status};
+use crate::record::{BenchmarkResponse, LoadPattern, RunId, Status};
 
 /// An id of an address. What is no id names nothing.
 pub fn id(text: &str) -> Result<RunId, Problem> {
@@ -25,7 +25,8 @@ struct Column {
     /// Requests of this model that have finished.
     finished: usize,
     /// All requests of this model.
-    total: u32,
+    /// Of a load whose requests are found out as it goes, nobody knows.
+    total: Option<u32>,
     /// Its newest answer, for browsers without scripts.
     text: String,
 }
@@ -63,6 +64,11 @@ fn columns(run: &BenchmarkResponse) -> Vec<Column> {
     let models = u32::try_from(run.environment.models.len())
         .unwrap_or(u32::MAX)
         .max(1);
+    let load = run.request.load.as_ref();
+    let is_known = load.is_none_or(|it| {
+        it.pattern != LoadPattern::Sweep
+            && (it.pattern != LoadPattern::Closed || it.duration.is_none())
+    });
     result::labels(run)
         .into_iter()
         .zip(&run.environment.models)
@@ -76,7 +82,7 @@ fn columns(run: &BenchmarkResponse) -> Vec<Column> {
                 label,
                 synthetic: model.synthetic,
                 finished: results.len(),
-                total: run.total_requests / models,
+                total: is_known.then_some(run.total_requests / models),
                 text: results
                     .last()
                     .map(|it| result::shortened(&it.response).0)

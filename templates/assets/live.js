@@ -33,7 +33,8 @@
     constructor(element) {
       this.element = element;
       this.label = element.dataset.label;
-      this.total = Number(element.dataset.total);
+      // Not known of a load whose requests are found out as it goes.
+      this.total = Number(element.dataset.total) || Infinity;
       this.begun = 0;
       this.done = 0;
       this.sent = null;
@@ -57,7 +58,8 @@
     }
 
     counted() {
-      this.part(".request").textContent = `${this.done} of ${this.total} done`;
+      const of = Number.isFinite(this.total) ? ` of ${this.total}` : "";
+      this.part(".request").textContent = `${this.done}${of} done`;
     }
 
     started(event, runOffset) {
@@ -207,6 +209,11 @@
     run_started() {
       find("phase").textContent = "";
     },
+    stage_started(event) {
+      const rate = event.requests_per_second;
+      const what = rate === null ? "one request at a time" : `${shown(rate)} requests a second`;
+      find("phase").textContent = `stage ${event.stage + 1}: ${what}`;
+    },
     request_started(event) {
       columns[event.model_index]?.started(event, runOffset);
     },
@@ -215,6 +222,8 @@
     },
     request_finished(event) {
       find("finished").textContent = event.finished;
+      find("total").textContent = event.total;
+      find("progress").max = event.total;
       find("progress").value = event.finished;
       columns[event.model_index]?.finished(event);
       announce(`${event.finished} of ${event.total} requests finished`);

@@ -200,7 +200,7 @@ fn the_clock_is_read_only_where_things_are_measured() {
         "src/clock.rs",
         "src/backend/",
         "src/machine/",
-        "src/run/engine.rs",
+        "src/run/engine",
         "src/reference/",
         // How long an answer took, for the log.
         "src/serve/guard.rs",

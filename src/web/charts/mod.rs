@@ -1,6 +1,7 @@
 //! From values to the geometry of a drawing: pure, in the units of the drawing's own `viewBox`.
 //! Colours and text sizes belong to the style sheet, the drawing itself to the templates.
 
+mod curve;
 mod histogram;
 mod path;
 mod race;
@@ -8,6 +9,7 @@ mod scale;
 mod timeline;
 mod waterfall;
 
+pub use curve::curve;
 pub use histogram::histogram;
 pub use race::race;
 pub use timeline::timeline;
@@ -33,7 +35,7 @@ impl<'a> Series<'a> {
         self.results
             .iter()
             .copied()
-            .filter(|it| it.success && !it.warmup)
+            .filter(|it| it.success && it.is_measured())
     }
 
     /// The measured request whose `figure` lies in the middle: a real one, not a mean.

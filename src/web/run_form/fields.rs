@@ -156,6 +156,7 @@ pub const LOAD: [Field; 6] = [
             ("closed", "virtual users (closed loop)"),
             ("constant", "constant rate (open loop)"),
             ("poisson", "random arrivals (open loop)"),
+            ("sweep", "sweep: rising rates until the server falls behind"),
         ],
         ..field(
             "load/pattern",
@@ -180,13 +181,13 @@ pub const LOAD: [Field; 6] = [
         "load/duration",
         Kind::Decimal,
         "Duration, s",
-        "So long requests are sent.",
+        "So long requests are sent; of a sweep, in each stage (empty: 10).",
     ),
     field(
         "load/max_requests",
         Kind::Whole,
         "Requests",
-        "Of each model. A closed loop needs it; an open one needs it or a duration.",
+        "Of each model. A closed loop needs it; an open one needs it or a duration. Of a sweep: of each stage at most (empty: 200).",
     ),
     field(
         "load/seed",

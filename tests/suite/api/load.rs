@@ -99,6 +99,44 @@ async fn a_closed_loop_ends_by_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_finds_where_a_server_falls_behind() {
+    let server = start().await;
+    // Two at once, 25 ms each: 80 requests a second.
+    let model = "script:tokens=10,ttft=5,gap=2,slots=2@reference";
+    let body = json!({
+        "prompt": "x", "models": [model],
+        "objectives": ["request_latency.median<0.2"],
+        "load": {"pattern": "sweep", "duration": 0.5, "max_requests": 60},
+    });
+    let started = server.post("/api/benchmarks/start", &body).await;
+    let id = started.body["id"].as_str().unwrap();
+    server.heard(id, "stage_started").await;
+    let run = server.ended(id).await;
+    assert_eq!(run["status"], "completed", "{}", run["status_reason"]);
+    let results = run["results"].as_array().unwrap();
+    assert_eq!(run["total_requests"], results.len());
+    let load = &run["summary"][0]["load"];
+    let (kept_up, behind) = (
+        number(&load["sustained_requests_per_second"]),
+        number(&load["saturated_requests_per_second"]),
+    );
+    assert!(kept_up < behind, "{load}");
+    // The rates that a loaded machine loses are below; beyond its slots no server gets.
+    assert!(kept_up < 95.0, "{load}");
+    let stages = load["stages"].as_array().unwrap();
+    assert!(stages.len() >= 3, "{load}");
+    assert!(stages[0]["offered_requests_per_second"].is_null());
+    assert_eq!(stages[0]["peak_in_flight"], 1);
+    let sent: u64 = stages.iter().map(|it| it["sent"].as_u64().unwrap()).sum();
+    assert_eq!(sent, results.len() as u64);
+    // What a model can do is told by one request at a time alone.
+    let alone = stages[0]["answered"].as_u64().unwrap();
+    assert_eq!(run["summary"][0]["succeeded"], alone);
+    assert_eq!(run["summary"][0]["request_latency"]["n"], alone);
+    assert_eq!(stages[0]["objectives_met"], true, "{load}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancelling_ends_every_request_and_keeps_what_there_is() {
     let server = start().await;
     let slow = "script:tokens=2000,ttft=5,gap=10@reference";
@@ -145,10 +183,8 @@ async fn nonsense_is_refused_with_its_field() {
         ),
         (json!({"max_requests": 20_000}), "/load"),
         (json!({"max_requests": 1, "users": 4}), "/load/users"),
-        (
-            json!({"max_requests": 1, "pattern": "sweep"}),
-            "/load/pattern",
-        ),
+        (json!({"pattern": "sweep", "rate": 4}), "/load/rate"),
+        (json!({"pattern": "waves"}), "/load/pattern"),
         (json!(4), "/load"),
     ] {
         let answer = server.post("/api/benchmarks/start", &request(&load)).await;
