@@ -14,6 +14,12 @@ use crate::config::Config;
 use crate::measure;
 use crate::record::{BenchmarkRequest, BenchmarkResponse, Execution, KeepAlive, Status, Think};
 
+/// Repetitions where nobody says how many.
+const REPETITIONS: u32 = 3;
+/// The most of them until it is decided. A difference that takes more is of no use to anybody who
+/// chooses a model.
+const UNTIL_DECIDED: u32 = 100;
+
 /// Flags of `run`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_field_names, reason = "`--run-timeout` is its flag")]
@@ -23,14 +29,12 @@ pub struct Run {
     models: Vec<String>,
     #[command(flatten)]
     prompts: PromptFlags,
-    /// Measured requests a model and prompt
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 3,
-        allow_negative_numbers = true
-    )]
-    repetitions: u32,
+    /// Measured requests a model and prompt; 3, or at most 100 with `--until-decided`
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    repetitions: Option<u32>,
+    /// Let models take turns until it is sure which is fastest, or the repetitions are used up
+    #[arg(long, conflicts_with = "execution")]
+    until_decided: bool,
     /// Requests a model before them, not averaged
     #[arg(
         long,
@@ -128,14 +132,24 @@ impl Run {
         self.prompts.fill(&mut request, most)?;
         request.parameters = parameters::parse(&self.parameters).map_err(Usage)?;
         request.load = self.load.load();
+        let usual = if self.until_decided {
+            UNTIL_DECIDED
+        } else {
+            REPETITIONS
+        };
         // With a load, its own flags say how many requests there are.
         request.repetitions = if request.load.is_some() {
             1
         } else {
-            self.repetitions
+            self.repetitions.unwrap_or(usual)
         };
         request.warmup = self.warmup;
-        request.execution = self.execution;
+        request.until_decided = self.until_decided;
+        request.execution = if self.until_decided {
+            Execution::Interleaved
+        } else {
+            self.execution
+        };
         request.system.clone_from(&self.system);
         request.think = self.think;
         request.keep_alive.clone_from(&self.keep_alive);

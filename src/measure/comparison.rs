@@ -150,6 +150,11 @@ impl Assessment {
         Some(needed.saturating_sub(have).max(1))
     }
 
+    /// Two-sided p of the Mann–Whitney U test; 1 where there is nothing to test.
+    pub(super) fn p_value(&self) -> f64 {
+        self.ranks.map_or(1.0, |ranks| ranks.p_value)
+    }
+
     /// Candidate's speed by the baseline's; `None` where the two cannot be told apart.
     pub(super) fn speed(&self) -> Option<Speed> {
         if self.verdict == Verdict::CannotTell {

@@ -230,6 +230,7 @@ fn remarks(run: &BenchmarkResponse, all: &[Participant]) -> Vec<String> {
             count(measured, "request")
         ));
     }
+    remarks.extend(decision(run));
     let missed = missed_objectives(run);
     if missed > 0 {
         let all = run.summary.iter().map(|one| one.objectives.len()).sum();
@@ -259,6 +260,27 @@ fn remarks(run: &BenchmarkResponse, all: &[Participant]) -> Vec<String> {
         _ => {}
     }
     remarks
+}
+
+/// After how many repetitions it was decided, or that it was not.
+fn decision(run: &BenchmarkResponse) -> Option<String> {
+    let ended = run.status == Status::Completed || run.status == Status::Partial;
+    if !run.request.until_decided || !ended {
+        return None;
+    }
+    let measured = run.results.iter().filter(|it| it.is_measured());
+    let repetitions = measured.map(|it| it.repetition).max()?;
+    Some(if repetitions < run.request.repetitions {
+        format!(
+            "It was decided after {}.",
+            count(repetitions as usize, "repetition")
+        )
+    } else {
+        format!(
+            "The {} that it may have are used up.",
+            count(repetitions as usize, "repetition")
+        )
+    })
 }
 
 #[cfg(test)]

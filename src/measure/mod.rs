@@ -6,6 +6,7 @@
 
 mod clock_error;
 mod comparison;
+mod decision;
 mod difference;
 mod headline;
 mod impact;
@@ -31,6 +32,7 @@ mod fixture;
 
 pub use clock_error::{CalibratedStream, clock_error, clock_error_at};
 pub use comparison::compare;
+pub use decision::is_decided;
 pub use difference::compare_runs;
 pub use headline::headline;
 pub use impact::impact;

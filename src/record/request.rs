@@ -63,6 +63,11 @@ pub struct BenchmarkRequest {
     #[serde(default)]
     #[oai(default)]
     pub execution: Execution,
+    /// Ends as soon as it is sure which model is fastest; `repetitions` is then the most that each may
+    /// have. Needs two models or more, and `interleaved`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[oai(default)]
+    pub until_decided: bool,
     /// Works each model with many requests instead of `repetitions` single ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
@@ -192,6 +197,7 @@ impl BenchmarkRequest {
             warmup: 0,
             cold_start: false,
             execution: Execution::default(),
+            until_decided: false,
             load: None,
             unique_prefix: None,
             objectives: Vec::new(),
@@ -240,6 +246,7 @@ impl BenchmarkRequest {
         }
         self.check_format(&mut check);
         self.check_objectives(&mut check);
+        self.check_decision(&mut check);
         check.errors.extend(self.load_problems());
         if let Some(KeepAlive::Duration(text)) = &self.keep_alive
             && !is_go_duration(text)
@@ -327,6 +334,26 @@ impl BenchmarkRequest {
                 Ok(_) => {}
                 Err(error) => check.push(&pointer, &error.to_string()),
             }
+        }
+    }
+
+    fn check_decision(&self, check: &mut Check) {
+        if !self.until_decided {
+            return;
+        }
+        if self.models.len() < 2 {
+            check.push(
+                "/until_decided",
+                "needs two models or more to decide between",
+            );
+        }
+        if self.load.is_some() {
+            check.push("/until_decided", "a load has no repetitions to decide by");
+        } else if self.execution != Execution::Interleaved {
+            check.push(
+                "/execution",
+                "until it is decided, models take turns: `interleaved`",
+            );
         }
     }
 

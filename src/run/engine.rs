@@ -149,7 +149,7 @@ pub async fn run(
         watched,
         zero,
         results,
-        of_stage: Arc::default(),
+        kept: Arc::default(),
         next_index: Arc::new(AtomicU32::new(job.plan.total())),
     };
     for phase in 0..job.plan.phases.len() {
@@ -171,8 +171,8 @@ struct Walker {
     watched: Arc<Watched>,
     zero: Instant,
     results: mpsc::Sender<Finished>,
-    /// What the stage of a sweep that goes on has found.
-    of_stage: Arc<Mutex<Vec<BenchmarkResult>>>,
+    /// What was found since it was last asked for, where what comes next depends on it.
+    kept: Arc<Mutex<Vec<BenchmarkResult>>>,
     /// Index of the first request that is planned next.
     next_index: Arc<AtomicU32>,
 }
@@ -189,8 +189,8 @@ impl Walker {
         let Some(result) = self.step(step, due).instrument(span).await else {
             return true;
         };
-        if step.stage.is_some() {
-            self.of_stage().push(result.clone());
+        if step.stage.is_some() || (job.request.until_decided && !step.warmup) {
+            self.kept().push(result.clone());
         }
         let finished = Finished {
             model: step.model,
@@ -199,8 +199,12 @@ impl Walker {
         self.results.send(finished).await.is_ok()
     }
 
-    fn of_stage(&self) -> MutexGuard<'_, Vec<BenchmarkResult>> {
-        self.of_stage.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Vec<BenchmarkResult>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_kept(&self) -> Vec<BenchmarkResult> {
+        std::mem::take(&mut *self.kept())
     }
 
     /// One request; `None` only where the backend is gone from the configuration, which the

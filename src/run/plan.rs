@@ -1,5 +1,6 @@
 //! Pure: from a request to the requests that are sent, in order.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -48,6 +49,11 @@ pub enum Phase {
         /// How long its stages are.
         load: Load,
     },
+    /// Models take turns until it is sure which is fastest, or each has had so many repetitions.
+    UntilDecided {
+        /// Most repetitions of each model and prompt.
+        budget: u32,
+    },
 }
 
 impl Phase {
@@ -56,7 +62,7 @@ impl Phase {
             Self::Lanes(lanes) => lanes.iter().map(Vec::len).sum(),
             Self::Users { steps, .. } => steps.len(),
             Self::Schedule(steps) => steps.len(),
-            Self::Sweep { .. } => 0,
+            Self::Sweep { .. } | Self::UntilDecided { .. } => 0,
         }
     }
 }
@@ -82,6 +88,14 @@ impl Plan {
         };
         let mut counter = Counter { next: 0 };
         let phases = match &request.load {
+            None if request.until_decided => {
+                let mut warmups = Vec::new();
+                for model in 0..models.len() {
+                    counter.warmups(request, model, &mut warmups);
+                }
+                let budget = request.repetitions;
+                vec![Phase::Lanes(vec![warmups]), Phase::UntilDecided { budget }]
+            }
             None => vec![Phase::Lanes(lanes(
                 request,
                 models.len(),
@@ -99,7 +113,7 @@ impl Plan {
         }
     }
 
-    /// Requests in all, those of sweeps left out: how many there will be is not known before.
+    /// Requests in all, but for those that follow from what came before them.
     pub fn total(&self) -> u32 {
         u32::try_from(self.phases.iter().map(Phase::len).sum::<usize>()).unwrap_or(u32::MAX)
     }
@@ -222,6 +236,36 @@ fn random(rate: f64, seed: u64) -> impl Iterator<Item = Duration> {
     })
 }
 
+/// After how many repetitions it is asked whether it is decided: from the fewest that an interval
+/// needs on, each time about four tenths more.
+pub fn looks(budget: u32) -> Vec<u32> {
+    let mut looks = Vec::new();
+    let mut next = f64::from(FEWEST);
+    while next < f64::from(budget) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "below the budget"
+        )]
+        looks.push(next as u32);
+        next *= std::f64::consts::SQRT_2;
+    }
+    looks.push(budget);
+    looks
+}
+
+const FEWEST: u32 = 5;
+
+/// The repetitions `from` to `to`, both included, of all models in turns (A B B A …). `first` is the
+/// index of the first.
+pub fn turns(plan: &Plan, from: u32, to: u32, first: u32) -> Vec<Step> {
+    let all: Vec<usize> = (0..plan.models.len()).collect();
+    let mut counter = Counter { next: first };
+    let mut steps = Vec::new();
+    counter.turns(&all, plan.prompts.len(), from..=to, &mut steps);
+    steps
+}
+
 struct Counter {
     next: u32,
 }
@@ -261,8 +305,20 @@ impl Counter {
         prompts: usize,
         lane: &mut Vec<Step>,
     ) {
-        let mut forwards = true;
-        for repetition in 1..=request.repetitions {
+        self.turns(models, prompts, 1..=request.repetitions, lane);
+    }
+
+    fn turns(
+        &mut self,
+        models: &[usize],
+        prompts: usize,
+        repetitions: RangeInclusive<u32>,
+        lane: &mut Vec<Step>,
+    ) {
+        // Each repetition turns round once for each prompt.
+        let before = u64::from(repetitions.start().saturating_sub(1)) * prompts as u64;
+        let mut forwards = before.is_multiple_of(2);
+        for repetition in repetitions {
             for prompt in 0..prompts {
                 for turn in 0..models.len() {
                     let turn = if forwards {
@@ -313,6 +369,35 @@ mod tests {
         assert_eq!(order(Execution::Sequential, 1, 2), ["wa a a wb b b"]);
         assert_eq!(order(Execution::Interleaved, 1, 3), ["wa wb a b b a a b"]);
         assert_eq!(order(Execution::Concurrent, 1, 2), ["wa a a", "wb b b"]);
+    }
+
+    #[test]
+    fn turns_go_on_where_the_last_look_left_them() {
+        let mut request = BenchmarkRequest::new("x", vec!["a".into(), "b".into()]);
+        request.execution = Execution::Interleaved;
+        request.warmup = 1;
+        request.repetitions = 8;
+        request.prompts = vec!["y".into(), "z".into()];
+        let models = ["a", "b"].map(|name| name.parse().unwrap()).to_vec();
+        let whole = Plan::new(&request, models.clone());
+        let [Phase::Lanes(lanes)] = whole.phases.as_slice() else {
+            panic!("{:?}", whole.phases);
+        };
+        request.until_decided = true;
+        let plan = Plan::new(&request, models);
+        assert_eq!((plan.total(), plan.phases.len()), (2, 2));
+        assert_eq!(looks(8), [5, 7, 8]);
+        let mut steps = turns(&plan, 1, 5, 2);
+        steps.extend(turns(&plan, 6, 7, 32));
+        steps.extend(turns(&plan, 8, 8, 44));
+        assert_eq!(steps, lanes[0][2..]);
+    }
+
+    #[test]
+    fn looks_lie_ever_further_apart_and_end_with_the_budget() {
+        assert_eq!(looks(100), [5, 7, 10, 14, 20, 28, 40, 56, 80, 100]);
+        assert_eq!(looks(5), [5]);
+        assert_eq!(looks(2), [2]);
     }
 
     #[test]

@@ -127,6 +127,7 @@ pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
         warmup: reader.count("warmup"),
         cold_start: fields.filled("cold_start").is_some(),
         execution: execution(fields.text("execution")),
+        until_decided: fields.filled("until_decided").is_some(),
         load,
         objectives: lines(fields.text("objectives")),
         timeout: reader.decimal("timeout"),
@@ -361,6 +362,10 @@ pub fn filled(request: &BenchmarkRequest) -> Fields {
     ] {
         fields.set(name, typed(request, name));
     }
+    fields.set(
+        "until_decided",
+        if request.until_decided { "on" } else { "" },
+    );
     fields.set("cold_start", if request.cold_start { "on" } else { "" });
     fields.set("tags", request.tags.join(" "));
     fields.set(

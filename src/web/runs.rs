@@ -65,10 +65,11 @@ fn columns(run: &BenchmarkResponse) -> Vec<Column> {
         .unwrap_or(u32::MAX)
         .max(1);
     let load = run.request.load.as_ref();
-    let is_known = load.is_none_or(|it| {
-        it.pattern != LoadPattern::Sweep
-            && (it.pattern != LoadPattern::Closed || it.duration.is_none())
-    });
+    let is_known = !run.request.until_decided
+        && load.is_none_or(|it| {
+            it.pattern != LoadPattern::Sweep
+                && (it.pattern != LoadPattern::Closed || it.duration.is_none())
+        });
     result::labels(run)
         .into_iter()
         .zip(&run.environment.models)

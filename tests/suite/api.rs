@@ -1,6 +1,7 @@
 //! The HTTP API over real sockets, with the reference server behind it.
 
 mod clients;
+mod decided;
 mod events;
 mod guard;
 mod history;

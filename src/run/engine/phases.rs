@@ -10,7 +10,9 @@ use tracing::Instrument;
 
 use super::Walker;
 use crate::measure;
-use crate::record::{Load, LoadStage, MOST_STREAMS, RunEvent, Stage, StageStarted};
+use crate::record::{
+    BenchmarkResult, Load, LoadStage, MOST_STREAMS, RunEvent, Stage, StageStarted,
+};
 use crate::run::plan::{self, Phase, Step};
 use crate::run::sweep;
 
@@ -28,11 +30,7 @@ impl Walker {
                 for lane in lanes {
                     let (walker, lane) = (self.clone(), lane.clone());
                     let walk = async move {
-                        for step in &lane {
-                            if !walker.send(step, None).await {
-                                return;
-                            }
-                        }
+                        walker.one_after_another(&lane).await;
                     };
                     all.spawn(walk.in_current_span());
                 }
@@ -48,7 +46,18 @@ impl Walker {
             }
             Phase::Schedule(steps) => self.schedule(steps, None).await,
             Phase::Sweep { model, load } => self.sweep(*model, load).await,
+            Phase::UntilDecided { budget } => self.until_decided(*budget).await,
         }
+    }
+
+    /// Sends steps one at a time; `false` where no more shall be sent.
+    async fn one_after_another(&self, steps: &[Step]) -> bool {
+        for step in steps {
+            if !self.send(step, None).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// Each user takes the next step when its last has ended; after `end` none of them begins, but for
@@ -113,6 +122,40 @@ impl Walker {
         all.join_all().await;
     }
 
+    /// Models take turns until it is sure which of them is fastest.
+    async fn until_decided(&self, budget: u32) {
+        let plan = &self.job.plan;
+        let mut found: Vec<Vec<BenchmarkResult>> = vec![Vec::new(); plan.models.len()];
+        let mut done = 0;
+        for look in plan::looks(budget) {
+            let first = self.next_index.load(Ordering::Relaxed);
+            let steps = plan::turns(plan, done + 1, look, first);
+            let requests = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+            self.next_index.fetch_add(requests, Ordering::Relaxed);
+            self.job.plan_more(requests);
+            if !self.one_after_another(&steps).await {
+                return;
+            }
+            done = look;
+            for result in self.take_kept() {
+                let model = plan
+                    .models
+                    .iter()
+                    .position(|it| it.name == result.model && it.backend == result.backend);
+                if let Some(results) = model.and_then(|model| found.get_mut(model)) {
+                    results.push(result);
+                }
+            }
+            let sets: Vec<Vec<&BenchmarkResult>> = found
+                .iter()
+                .map(|results| results.iter().collect())
+                .collect();
+            if measure::is_decided(&sets) {
+                return;
+            }
+        }
+    }
+
     /// One request at a time, then rates until the server has fallen behind and it is known where.
     async fn sweep(&self, model: usize, load: &Load) {
         let objectives = self.job.request.parsed_objectives();
@@ -156,7 +199,7 @@ impl Walker {
             if self.job.cancel.is_cancelled() {
                 break;
             }
-            let results = std::mem::take(&mut *self.of_stage());
+            let results = self.take_kept();
             stages.push(measure::load_stage(stage, results, &objectives, &stages));
         }
     }

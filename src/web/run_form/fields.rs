@@ -83,7 +83,7 @@ pub const GROUPS: [Group; 5] = [
     },
 ];
 
-const MEASURING: [Field; 8] = [
+const MEASURING: [Field; 9] = [
     Field {
         default: "3",
         ..field(
@@ -139,6 +139,12 @@ const MEASURING: [Field; 8] = [
         Kind::Text,
         "Keep loaded",
         "How long the model stays in memory afterwards: seconds, or such as 5m. Empty: as the model server does.",
+    ),
+    field(
+        "until_decided",
+        Kind::Check,
+        "Until it is decided",
+        "Ends as soon as it is sure which model is fastest; repetitions are then the most of them. Needs the order A B B A.",
     ),
     field(
         "objectives",

@@ -66,3 +66,24 @@ fn a_failed_request_weighs_more_than_a_missed_objective() {
     assert_eq!(outcome.code, Some(1), "{}", outcome.err);
     assert!(outcome.out.contains("missed: "), "{}", outcome.out);
 }
+
+#[test]
+fn a_run_until_it_is_decided_says_after_how_many_repetitions() {
+    let home = Home::new();
+    let outcome = home.run(&[
+        "run",
+        "-m",
+        QUICK,
+        "-m",
+        "script:tokens=8,ttft=5,gap=6@reference",
+        "-p",
+        "x",
+        "--until-decided",
+    ]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.err);
+    assert!(
+        outcome.out.contains("It was decided after "),
+        "{}",
+        outcome.out
+    );
+}
