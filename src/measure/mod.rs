@@ -15,6 +15,7 @@ mod load;
 mod metrics;
 mod objective;
 mod participant;
+mod pool;
 mod random;
 mod rank_test;
 mod selection;
@@ -29,6 +30,8 @@ mod wording;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod vectors;
 
 pub use clock_error::{CalibratedStream, clock_error, clock_error_at};
 pub use comparison::compare;

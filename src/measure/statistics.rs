@@ -24,30 +24,66 @@ const SEED: u64 = 0x0b5e_55ed;
 /// Describes a set of values. What is not finite is left out.
 pub fn distribution(values: &[f64]) -> Distribution {
     let sorted = sorted(values);
-    let n = sorted.len();
     let (Some(&min), Some(&max)) = (sorted.first(), sorted.last()) else {
         return Distribution::default();
     };
-    let percentile = |fewest: usize, share: f64| {
-        (n >= fewest)
-            .then(|| quantile(&sorted, share))
-            .and_then(finite)
-    };
-    let interval = median_interval(&sorted);
     Distribution {
-        n: n as u64,
+        n: sorted.len() as u64,
         min: Some(min),
         max: Some(max),
         mean: mean(&sorted).map(|mean| mean.clamp(min, max)),
-        median: median(&sorted),
+        standard_deviation: standard_deviation(&sorted),
+        median_absolute_deviation: median_absolute_deviation(&sorted),
+        ..ranks(&sorted)
+    }
+}
+
+/// The figures that follow from the order of values alone.
+pub(super) fn ranks<O: Ordered + ?Sized>(values: &O) -> Distribution {
+    let n = values.count();
+    let percentile = |fewest: usize, share: f64| {
+        (n >= fewest)
+            .then(|| quantile(values, share))
+            .and_then(finite)
+    };
+    let interval = median_interval(values);
+    Distribution {
+        median: median(values),
         p90: percentile(FEWEST_FOR_P90, 0.90),
         p95: percentile(FEWEST_FOR_P95, 0.95),
         p99: percentile(FEWEST_FOR_P99, 0.99),
         percentile_reason: percentile_reason(n),
-        standard_deviation: standard_deviation(&sorted),
-        median_absolute_deviation: median_absolute_deviation(&sorted),
         median_low: interval.map(|(low, _)| low),
         median_high: interval.map(|(_, high)| high),
+        ..Distribution::default()
+    }
+}
+
+/// Values in order.
+pub(super) trait Ordered {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// The one at a place, from 0; places beyond the last have the last.
+    fn at(&self, place: usize) -> f64;
+}
+
+impl Ordered for [f64] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn at(&self, place: usize) -> f64 {
+        self.get(place).or(self.last()).copied().unwrap_or(f64::NAN)
+    }
+}
+
+impl Ordered for Vec<f64> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn at(&self, place: usize) -> f64 {
+        self.as_slice().at(place)
     }
 }
 
@@ -85,12 +121,12 @@ pub(super) fn mean(values: &[f64]) -> Option<f64> {
 }
 
 /// Middle value of sorted ones.
-pub(super) fn median(sorted: &[f64]) -> Option<f64> {
-    if sorted.is_empty() {
+pub(super) fn median<O: Ordered + ?Sized>(sorted: &O) -> Option<f64> {
+    if sorted.count() == 0 {
         return None;
     }
-    let (low, high) = middle(sorted.len());
-    Some(f64::midpoint(sorted[low], sorted[high]))
+    let (low, high) = middle(sorted.count());
+    Some(f64::midpoint(sorted.at(low), sorted.at(high)))
 }
 
 /// Positions of the one or two middle values.
@@ -100,12 +136,12 @@ fn middle(n: usize) -> (usize, usize) {
 
 /// Quantile of sorted values, interpolated linearly between the neighbours of rank
 /// `share · (n − 1)` (type 7 of Hyndman and Fan 1996, the default of `NumPy` and R).
-pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let rank = share * (sorted.len() - 1) as f64;
-    let below = position(rank, sorted.len());
-    let above = (below + 1).min(sorted.len() - 1);
+pub(super) fn quantile<O: Ordered + ?Sized>(sorted: &O, share: f64) -> f64 {
+    let rank = share * (sorted.count() - 1) as f64;
+    let below = position(rank, sorted.count());
     let weight = rank - below as f64;
-    sorted[below] + weight * (sorted[above] - sorted[below])
+    let low = sorted.at(below);
+    low + weight * (sorted.at(below + 1) - low)
 }
 
 /// A rank as a position in a list of `n`, `n` at least 1.
@@ -139,8 +175,8 @@ pub(super) fn median_absolute_deviation(sorted_values: &[f64]) -> Option<f64> {
 }
 
 /// 95 % percentile-bootstrap interval of the median of sorted values; `None` below five of them.
-fn median_interval(sorted: &[f64]) -> Option<(f64, f64)> {
-    if sorted.len() < FEWEST_FOR_INTERVAL {
+fn median_interval<O: Ordered + ?Sized>(sorted: &O) -> Option<(f64, f64)> {
+    if sorted.count() < FEWEST_FOR_INTERVAL {
         return None;
     }
     interval_of(resampled_medians(sorted, &mut Random::new(SEED)).collect())
@@ -174,22 +210,22 @@ fn interval_of(mut resampled: Vec<f64>) -> Option<(f64, f64)> {
 /// U is the k-th of n sorted uniform numbers, and that is Beta(k, n − k + 1) distributed. A median
 /// so costs the same for five values as for a million pooled chunk gaps. The second middle value
 /// of an even n lies beyond the first by the smallest of the n − k uniform numbers that are left.
-fn resampled_medians<'a>(
-    sorted: &'a [f64],
+fn resampled_medians<'a, O: Ordered + ?Sized>(
+    sorted: &'a O,
     random: &'a mut Random,
 ) -> impl Iterator<Item = f64> + 'a {
-    let n = sorted.len();
+    let n = sorted.count();
     let k = (n.div_ceil(2)) as f64;
     let left = n as f64 - k;
     (0..RESAMPLES).map(move |_| {
         let first = random.beta(k, left + 1.0);
-        let low = sorted[position(first * n as f64, n)];
+        let low = sorted.at(position(first * n as f64, n));
         if n % 2 == 1 {
             return low;
         }
         let gap = 1.0 - random.uniform().powf(1.0 / left);
         let second = first + (1.0 - first) * gap;
-        f64::midpoint(low, sorted[position(second * n as f64, n)])
+        f64::midpoint(low, sorted.at(position(second * n as f64, n)))
     })
 }
 

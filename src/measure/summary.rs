@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::metrics::gaps;
+use super::pool::Pool;
 use super::selection::{Metric, is_failure, is_success};
 use super::statistics::{distribution, finite};
 use crate::record::{BenchmarkResult, Distribution, ModelSummaryStatistics};
@@ -59,12 +60,15 @@ fn summary_of(model: &str, backend: &str, results: &[BenchmarkResult]) -> ModelS
 
 /// Every gap of every request: a mean per request would hide the stalls.
 fn inter_chunk_latency(successes: &[&BenchmarkResult]) -> Distribution {
-    let pooled: Vec<f64> = successes
-        .iter()
-        .filter_map(|result| result.chunks.as_ref())
-        .flat_map(gaps)
-        .collect();
-    distribution(&pooled)
+    let pools = successes.iter().filter_map(|result| {
+        let chunks = result.chunks.as_ref()?;
+        Some(gaps(chunks).collect::<Pool>())
+    });
+    let mut pooled = Pool::default();
+    for pool in pools {
+        pooled.merge(pool);
+    }
+    pooled.distribution()
 }
 
 /// Output tokens of all successes / (first send → last chunk).

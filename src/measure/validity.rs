@@ -307,7 +307,7 @@ fn judge_spread(
 }
 
 /// How many values lie far out.
-fn outliers(values: &[f64]) -> usize {
+pub(super) fn outliers(values: &[f64]) -> usize {
     let sorted = sorted(values);
     let (Some(centre), Some(deviation)) = (median(&sorted), median_absolute_deviation(&sorted))
     else {
