@@ -6,7 +6,7 @@
 use super::rank_test::{RankTest, rank_test};
 use super::selection::{Metric, is_success};
 use super::statistics::{FEWEST_FOR_INTERVAL, finite, median, ratio_interval, sorted};
-use super::wording::{Speed, count, speed_change};
+use super::wording::{Speed, count, speed_change, time};
 use crate::record::{BenchmarkResult, ComparisonRow, Verdict};
 
 /// What is compared, in this order.
@@ -47,6 +47,8 @@ pub(super) struct Assessment {
     interval: Option<(f64, f64)>,
     /// What the ranks say.
     ranks: Option<RankTest>,
+    /// The difference of the medians and the error of the clock, s, where that is the larger.
+    blurred: Option<(f64, f64)>,
     /// Whether the difference is real.
     pub(super) verdict: Verdict,
     /// More values is better.
@@ -93,6 +95,7 @@ pub(super) fn assess(
     baseline: &[&BenchmarkResult],
     candidate: &[&BenchmarkResult],
 ) -> Assessment {
+    let error = clock_error(baseline.iter().chain(candidate)).filter(|_| metric.is_stamped());
     let baseline = sorted(&metric.values(baseline));
     let candidate = sorted(&metric.values(candidate));
     let ratio = median(&baseline)
@@ -102,8 +105,19 @@ pub(super) fn assess(
     let interval = ratio_interval(&baseline, &candidate);
     let ranks = rank_test(&baseline, &candidate);
     let is_rate = metric.is_rate();
+    let difference = median(&baseline)
+        .zip(median(&candidate))
+        .map(|(below, above)| (above - below).abs());
+    let blurred = difference
+        .zip(error)
+        .filter(|(difference, error)| *difference > 0.0 && difference < error);
     Assessment {
-        verdict: verdict(interval, ranks, is_rate),
+        verdict: if blurred.is_some() {
+            Verdict::CannotTell
+        } else {
+            verdict(interval, ranks, is_rate)
+        },
+        blurred,
         baseline,
         candidate,
         ratio,
@@ -111,6 +125,12 @@ pub(super) fn assess(
         ranks,
         is_rate,
     }
+}
+
+/// How wrong a stamp of some results may be, s: the largest that was found out.
+fn clock_error<'a>(results: impl Iterator<Item = &'a &'a BenchmarkResult>) -> Option<f64> {
+    let errors = results.filter_map(|result| result.timing.clock_error.as_ref());
+    errors.map(|it| it.p99 + it.resolution).reduce(f64::max)
 }
 
 fn verdict(interval: Option<(f64, f64)>, ranks: Option<RankTest>, is_rate: bool) -> Verdict {
@@ -197,6 +217,13 @@ impl Assessment {
         {
             return "a value is 0, so there is no ratio".to_owned();
         }
+        if let Some((difference, error)) = self.blurred {
+            return format!(
+                "the difference, {}, is smaller than the error of the clock, {}",
+                time(difference, None),
+                time(error, None)
+            );
+        }
         if self
             .ranks
             .is_some_and(|ranks| ranks.effect_size.abs() < f64::EPSILON)
@@ -243,6 +270,7 @@ mod tests {
     use super::*;
     use crate::measure::fixture::{at_rates, failed, result};
     use crate::measure::random::Random;
+    use crate::record::ClockError;
 
     fn set<'a>(label: &str, results: &'a [BenchmarkResult]) -> (String, Vec<&'a BenchmarkResult>) {
         (label.to_owned(), results.iter().collect())
@@ -342,6 +370,41 @@ mod tests {
         );
         assert_eq!(compare(&[]), []);
         assert_eq!(compare(&[set("b", &bad), set("c", &bad)]), []);
+    }
+
+    #[test]
+    fn what_the_clock_cannot_tell_is_not_told() {
+        let slow: Vec<BenchmarkResult> = (0..8)
+            .map(|i| result("a", 0.1 + 1e-6 * f64::from(i), 0.01))
+            .collect();
+        let quick: Vec<BenchmarkResult> = (0..8)
+            .map(|i| result("b", 0.1 + 1e-6 * f64::from(i + 40), 0.01))
+            .collect();
+        let told = |error: f64| {
+            let with_error = |results: &[BenchmarkResult]| -> Vec<BenchmarkResult> {
+                let mut results = results.to_vec();
+                for result in &mut results {
+                    result.timing.clock_error = Some(ClockError {
+                        median: 0.0,
+                        p99: error,
+                        resolution: 5e-6,
+                        streams: 1,
+                        calibrated: chrono::DateTime::UNIX_EPOCH,
+                    });
+                }
+                results
+            };
+            let (slow, quick) = (with_error(&slow), with_error(&quick));
+            let rows = compare(&[set("a", &slow), set("b", &quick)]);
+            row(&rows, "time_to_first_chunk").clone()
+        };
+        assert_eq!(told(20e-6).verdict, Verdict::Slower);
+        let blurred = told(70e-6);
+        assert_eq!(blurred.verdict, Verdict::CannotTell);
+        assert_eq!(
+            blurred.sentence,
+            "cannot tell: the difference, 40 µs, is smaller than the error of the clock, 75 µs"
+        );
     }
 
     #[test]

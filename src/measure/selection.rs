@@ -74,6 +74,18 @@ impl Metric {
         )
     }
 
+    /// A span from the send to one stamp, or between two: as wrong as the stamps are.
+    pub(super) fn is_stamped(self) -> bool {
+        matches!(
+            self,
+            Self::TimeToFirstChunk
+                | Self::TimeToFirstOutput
+                | Self::TimeToSecondChunk
+                | Self::RequestLatency
+                | Self::TotalTime
+        )
+    }
+
     /// Loading the model is part of it.
     fn includes_load(self) -> bool {
         matches!(

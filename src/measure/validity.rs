@@ -1,6 +1,9 @@
 //! How far the figures of a run can be trusted, and what speaks against them. It flags; it removes
 //! nothing.
 
+mod cache;
+mod stamps;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::participant::{Participant, labels, participants};
@@ -45,6 +48,10 @@ const DRIFT_SIGNIFICANCE: f64 = 0.01;
 /// rest uses a few percent; a fifth is work that the model will miss.
 const BUSY_PERCENT: f64 = 20.0;
 
+/// Growth of swap during a run from which memory was short: what the system tidies away at leisure is
+/// less.
+const SWAPPED_BYTES: u64 = 100 << 20;
+
 /// A model whose share on the CPU moves by more than this was placed anew, percentage points.
 const PLACEMENT_TOLERANCE: f64 = 1.0;
 
@@ -71,6 +78,8 @@ pub fn validity(run: &BenchmarkResponse) -> Validity {
             continue;
         }
         judge_model(it, &label, &successes, &mut findings);
+        stamps::judge(&label, &successes, &mut findings);
+        cache::judge(&label, &it.results, &mut findings);
         judge_outputs(it, &label, &successes, &mut findings);
         let groups = by_prompt(&successes);
         for (metric, name) in WATCHED {
@@ -149,6 +158,20 @@ fn judge_run(run: &BenchmarkResponse, findings: &mut Findings) {
     if let Some(busy) = mean(&before).filter(|busy| *busy > BUSY_PERCENT) {
         findings.fair(format!(
             "the machine was busy before the run: {busy:.0} % of its processor time"
+        ));
+    }
+    let swap = || {
+        run.samples
+            .iter()
+            .flat_map(|samples| &samples.items)
+            .map(|it| it.swap_used_bytes)
+    };
+    if let (Some(first), Some(most)) = (swap().next(), swap().max())
+        && most.saturating_sub(first) > SWAPPED_BYTES
+    {
+        let megabytes = (most - first) as f64 / 1e6;
+        findings.poor(format!(
+            "memory was short: {megabytes:.0} MB went to swap during the run"
         ));
     }
 }
@@ -346,7 +369,7 @@ fn drift(values: &[f64]) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::measure::fixture::{at_rates, failed, result, run, sample};
-    use crate::record::{Placement, Samples};
+    use crate::record::{Placement, Sample, Samples};
 
     const STEADY: [f64; 6] = [10.0, 10.1, 9.9, 10.2, 9.8, 10.0];
 
@@ -362,6 +385,26 @@ mod tests {
     #[test]
     fn a_steady_run_is_good() {
         check(|_| {}, Grade::Good, &[]);
+    }
+
+    #[test]
+    fn memory_that_went_to_swap_is_named() {
+        let swapped = |bytes: u64| {
+            let items = [0, bytes].map(|swap| Sample {
+                swap_used_bytes: swap,
+                ..sample(1.0, &[5.0], 50.0)
+            });
+            Some(Samples {
+                interval: 0.25,
+                items: items.to_vec(),
+            })
+        };
+        check(|run| run.samples = swapped(90 << 20), Grade::Good, &[]);
+        check(
+            |run| run.samples = swapped(2_000_000_000),
+            Grade::Poor,
+            &["memory was short: 2000 MB went to swap during the run"],
+        );
     }
 
     #[test]
