@@ -108,6 +108,7 @@ fn timing(timeline: &Timeline, waterfall: Vec<WaterfallPart>) -> Timing {
             [first, second, ..] => Some(seconds(second.at.saturating_sub(first.at))),
             _ => None,
         },
+        thinking_time: thinking_time(chunks),
         total_time: timeline.last_byte.map(latency),
         request_latency: chunks.last().map(|c| latency(c.at)),
         time_per_output_token: time_per_output_token(span, report.output_tokens),
@@ -121,6 +122,14 @@ fn timing(timeline: &Timeline, waterfall: Vec<WaterfallPart>) -> Timing {
         clock_error: None,
         merged_chunks: merged(chunks),
     }
+}
+
+/// From the first thinking to the answer, or to the end where none came.
+fn thinking_time(chunks: &[Chunk]) -> Option<f64> {
+    let first = chunks.iter().find(|c| c.kind == ChunkKind::Thinking)?;
+    let answer = chunks.iter().find(|c| c.kind == ChunkKind::Answer);
+    let end = answer.or(chunks.last())?;
+    Some(seconds(end.at.saturating_sub(first.at)))
 }
 
 /// The kernel's only where it stamped every chunk.
@@ -257,6 +266,7 @@ mod tests {
         let timing = &found.timing;
         close(timing.time_to_first_chunk, 0.200);
         close(timing.time_to_first_output, 0.210);
+        close(timing.thinking_time, 0.010);
         close(timing.time_to_second_chunk, 0.010);
         close(timing.request_latency, 0.300);
         close(timing.total_time, 0.320);
@@ -275,6 +285,7 @@ mod tests {
     fn rates_are_those_of_their_definitions() {
         let found = measure(&timeline()).throughput;
         assert_eq!((found.total_chunks, found.total_bytes), (11, 44));
+        close(found.thinking_percent, 100.0 / 11.0);
         close(found.average_chunk_size, 4.0);
         close(found.bytes_per_second, 44.0 / 0.320);
         close(found.output_tokens_per_second, 100.0);

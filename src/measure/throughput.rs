@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::statistics::finite;
-use super::timeline::{ServerReport, Timeline};
+use super::timeline::{ChunkKind, ServerReport, Timeline};
 use crate::record::{Throughput, Timing};
 
 /// More tokens a second than any machine evaluates or writes for one request, by an order of
@@ -40,6 +40,7 @@ pub(super) fn throughput(
     Throughput {
         total_chunks,
         total_bytes,
+        thinking_percent: thinking_percent(timeline, total_bytes),
         average_chunk_size: quotient(total_bytes as f64, total_chunks as f64),
         bytes_per_second: timing
             .total_time
@@ -59,6 +60,16 @@ pub(super) fn throughput(
         prompt_tokens_per_second: prompt_rate,
         prompt_rate_reason,
     }
+}
+
+/// `None` where the model did not think.
+fn thinking_percent(timeline: &Timeline, total_bytes: u64) -> Option<f64> {
+    let thought = timeline
+        .chunks
+        .iter()
+        .filter(|c| c.kind == ChunkKind::Thinking);
+    let bytes: u64 = thought.map(|c| u64::from(c.bytes)).sum();
+    quotient(bytes as f64 * 100.0, total_bytes as f64).filter(|_| bytes > 0)
 }
 
 fn server_decode_rate(report: &ServerReport, notes: &mut Vec<String>) -> Option<f64> {

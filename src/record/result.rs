@@ -133,6 +133,9 @@ pub struct Timing {
     pub time_to_first_output: Option<f64>,
     /// TTST: second content chunk − first, s.
     pub time_to_second_chunk: Option<f64>,
+    /// First chunk of thinking → first chunk of the answer, or last chunk where there was no answer, s;
+    /// null where the model did not think.
+    pub thinking_time: Option<f64>,
     /// Last byte of the stream − send, s.
     pub total_time: Option<f64>,
     /// E2E: last content chunk − send, s.
@@ -193,6 +196,9 @@ pub struct Throughput {
     pub total_chunks: u64,
     /// UTF-8 bytes of text and thinking.
     pub total_bytes: u64,
+    /// Share of thinking in `total_bytes`, percent; null where the model did not think.
+    #[serde(default)]
+    pub thinking_percent: Option<f64>,
     /// Bytes a chunk: `total_bytes` / `total_chunks`.
     pub average_chunk_size: Option<f64>,
     /// `total_bytes` / `total_time`.

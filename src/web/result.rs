@@ -167,6 +167,8 @@ struct Answer {
     done_reason: Option<String>,
     chunks: u64,
     tokens: Option<u64>,
+    thinking_time: Option<f64>,
+    thinking_percent: Option<f64>,
     error: Option<ErrorInfo>,
 }
 
@@ -445,6 +447,8 @@ fn answers(series: &Series, has_prompts: bool, most_text: usize) -> Answers {
                 done_reason: result.done_reason.clone(),
                 chunks: result.throughput.total_chunks,
                 tokens: result.throughput.output_tokens,
+                thinking_time: result.timing.thinking_time,
+                thinking_percent: result.throughput.thinking_percent,
                 error: result.error.clone(),
             }
         });
