@@ -126,6 +126,7 @@ fn remarks(comparison: &Comparison) -> String {
         ));
     }
     lines.extend(comparison.rows.iter().map(|row| row.sentence.clone()));
+    lines.extend(comparison.outputs.iter().map(|it| it.sentence.clone()));
     if !comparison.differences.is_empty() {
         lines.push("Different in the set-up:".into());
         lines.extend(

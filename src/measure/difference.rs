@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::comparison::compare;
+use super::outputs::compare_outputs;
 use super::participant::{Participant, labels, participants};
 use super::statistics::{median, sorted};
 use super::wording::{excerpt, list};
@@ -40,6 +41,7 @@ pub fn compare_runs(runs: &[BenchmarkResponse]) -> Comparison {
     Comparison {
         rows: compare(&sets),
         differences: differences(&all, &labels),
+        outputs: compare_outputs(&all, &labels),
         labels,
     }
 }

@@ -56,4 +56,39 @@ pub struct Comparison {
     pub rows: Vec<ComparisonRow>,
     /// What differed in the set-up, in words.
     pub differences: Vec<String>,
+    /// Whether the candidates wrote what the baseline wrote: an entry for each candidate and prompt
+    /// that both answered, of at most 20 prompts.
+    pub outputs: Vec<OutputComparison>,
+}
+
+/// Answers of a candidate to one prompt, held against the baseline's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
+pub struct OutputComparison {
+    /// What is compared with the baseline: a label as given in `labels`.
+    pub candidate: String,
+    /// How the prompt begins.
+    pub prompt: String,
+    /// Its answers.
+    pub answers: u64,
+    /// Of them equal to one of the baseline's.
+    pub same: u64,
+    /// The same model with the same seed, options and prompt, without randomness.
+    pub should_agree: bool,
+    /// Where its first other answer parts from the baseline's first; null where all are the same.
+    pub first_difference: Option<TextDifference>,
+    /// The same in words.
+    pub sentence: String,
+}
+
+/// Where two texts part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
+pub struct TextDifference {
+    /// The first word that differs, from 1; words are what lies between white space.
+    pub word: u64,
+    /// The first character that differs, from 1; a character is a Unicode scalar value.
+    pub character: u64,
+    /// The baseline's text around it.
+    pub baseline: String,
+    /// The candidate's text around it.
+    pub candidate: String,
 }

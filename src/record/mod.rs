@@ -21,7 +21,7 @@ mod synthetic;
 mod system;
 
 pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
-pub use comparison::{Comparison, ComparisonRow, Verdict};
+pub use comparison::{Comparison, ComparisonRow, OutputComparison, TextDifference, Verdict};
 pub use event::{
     EventId, Queued, RequestFinished, RequestStarted, RunEvent, RunFinished, RunStarted,
     SampleTaken, StageStarted, TextArrived,
