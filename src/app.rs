@@ -31,9 +31,9 @@ use crate::config::Config;
 use crate::machine::{self, Watch};
 use crate::measure;
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryPage,
-    HistoryQuery, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId, SavedPrompt,
-    Status, Validity,
+    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryDetail,
+    HistoryPage, HistoryQuery, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId,
+    SavedPrompt, Status, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -60,6 +60,8 @@ pub struct BackendModels {
 const LONGEST_SEARCH: usize = 1000;
 /// More runs in one comparison are more than anybody compares, and each is read whole.
 const MOST_COMPARED: usize = 100;
+/// Among so many of the newest runs one like a new one is looked for.
+const MOST_SEARCHED: u32 = 500;
 /// How often the record of a run in another process is read.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How long runs may take to store what they measured when the program ends.
@@ -344,6 +346,38 @@ impl App {
             over: false,
         };
         Ok(Box::pin(follower.follow(&run)))
+    }
+
+    /// The newest stored run that asked all of these models for the same work on this machine, and was
+    /// completed.
+    pub async fn newest_like(
+        &self,
+        request: &BenchmarkRequest,
+    ) -> Result<Option<BenchmarkResponse>, AppError> {
+        let query = HistoryQuery {
+            limit: MOST_SEARCHED,
+            status: Some(Status::Completed),
+            detail: HistoryDetail::Summary,
+            ..HistoryQuery::default()
+        };
+        let named = |request: &BenchmarkRequest| -> BTreeSet<Option<ModelName>> {
+            let models = request.models.iter();
+            models
+                .map(|text| ModelName::parse(text, &self.config.default_backend).ok())
+                .collect()
+        };
+        let wanted = named(request);
+        let here = machine::system_info();
+        let runs = self.inner.store.history(&query).await?.runs;
+        let newest = runs.into_iter().find(|run| {
+            wanted.is_subset(&named(&run.request))
+                && measure::is_same_work(&run.request, request)
+                && measure::is_same_machine(&run.system_info, &here)
+        });
+        match newest {
+            None => Ok(None),
+            Some(run) => Ok(Some(self.record(&run.id).await?)),
+        }
     }
 
     /// Two or more runs compared; within one run, its models.

@@ -2,7 +2,7 @@
 
 use super::output::{Format, Grid, Output, csv_text, json_text};
 use super::{figures, values};
-use crate::measure;
+use crate::measure::{self, AgainstBaseline};
 use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, ModelSummaryStatistics};
 
 /// Columns of a run as CSV, one row a request; durations in seconds, null figures empty.
@@ -33,20 +33,33 @@ const COLUMNS: [&str; 24] = [
     "response_sha256",
 ];
 
-/// Prints a run.
-pub fn present(run: &BenchmarkResponse, output: Output) -> anyhow::Result<()> {
+/// Prints a run, and how it stands against its baseline: in words, and on standard error where the
+/// results are for programs.
+pub fn present(
+    run: &BenchmarkResponse,
+    against: Option<&AgainstBaseline>,
+    output: Output,
+) -> anyhow::Result<()> {
+    let against = against.map_or_else(String::new, |against| {
+        let mut lines = vec!["Against the baseline:".to_owned()];
+        lines.extend(against.sentences.iter().map(|it| format!("- {it}")));
+        lines.join("\n") + "\n"
+    });
+    if matches!(output.format(), Format::Json | Format::Csv) {
+        eprint!("{}", values::visible(&against));
+    }
     let text = match output.format() {
         Format::Json => json_text(run)?,
         Format::Csv => csv_text(&COLUMNS, run.results.iter().map(|result| row(run, result)))?,
         Format::Table => {
             let stages: String = stages(run).iter().map(Grid::table).collect();
-            let plain = format!("{}{stages}{}", grid(run).table(), remarks(run));
+            let plain = format!("{}{stages}{}", grid(run).table(), remarks(run) + &against);
             values::visible(&plain).into_bytes()
         }
         Format::Markdown => {
             let mut parts = vec![grid(run).markdown()];
             parts.extend(stages(run).iter().map(Grid::markdown));
-            parts.push(remarks(run));
+            parts.push(remarks(run) + &against);
             parts
                 .join(
                     "

@@ -8,6 +8,7 @@ use super::load::LoadFlags;
 use super::output::OutputFlags;
 use super::progress::Progress;
 use super::prompts::PromptFlags;
+use super::show::parse_id;
 use super::{Exit, Usage, calibrate, parameters, report, signals, values};
 use crate::app::{App, AppError};
 use crate::config::Config;
@@ -76,6 +77,10 @@ pub struct Run {
     /// What a figure must keep, such as `time_to_first_chunk.p95<0.5`; may be repeated
     #[arg(long = "objective", value_name = "EXPR")]
     objectives: Vec<String>,
+    /// Earlier run to hold this one against, by its id, or `last`: the newest of the same work on this
+    /// machine. Ends with 3 where a model became slower
+    #[arg(long, value_name = "ID")]
+    baseline: Option<String>,
     /// Store nothing
     #[arg(long)]
     no_save: bool,
@@ -105,12 +110,23 @@ impl Run {
                 }
             }
         }
+        let baseline = match self.baseline.as_deref() {
+            None => None,
+            Some(named) => match earlier(&app, named, &request).await {
+                Ok(run) => Some(run),
+                Err(error) => {
+                    app.shutdown().await;
+                    return Err(error);
+                }
+            },
+        };
         let finished = follow(&app, request, signal).await;
         app.shutdown().await;
         let Some((run, interrupted)) = finished? else {
             return Ok(Exit::Interrupted);
         };
-        report::present(&run, output)?;
+        let against = baseline.map(|baseline| measure::against_baseline(&run, &baseline));
+        report::present(&run, against.as_ref(), output)?;
         if app.is_unsaved(&run.id) {
             return Err(anyhow::anyhow!(
                 "the run is not stored: the database did not take it; what is printed is all there is"
@@ -120,7 +136,7 @@ impl Run {
             Exit::Interrupted
         } else if run.status != Status::Completed {
             Exit::Failed
-        } else if measure::missed_objectives(&run) > 0 {
+        } else if measure::missed_objectives(&run) > 0 || against.is_some_and(|it| it.is_slower) {
             Exit::Missed
         } else {
             Exit::Done
@@ -161,6 +177,22 @@ impl Run {
         request.objectives.clone_from(&self.objectives);
         Ok(request)
     }
+}
+
+/// The run that a new one is held against.
+async fn earlier(
+    app: &App,
+    named: &str,
+    request: &BenchmarkRequest,
+) -> anyhow::Result<BenchmarkResponse> {
+    if named != "last" {
+        return Ok(app.record(&parse_id(named)?).await?);
+    }
+    let newest = app.newest_like(request).await?;
+    newest.ok_or_else(|| {
+        Usage("--baseline last: no earlier run of the same work on this machine is stored".into())
+            .into()
+    })
 }
 
 /// Starts a run and shows it until it ends; a signal cancels it. Whether one came is told beside

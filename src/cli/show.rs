@@ -32,7 +32,7 @@ impl Show {
         let app = App::open(config).await?;
         let run = app.record(&id).await;
         app.shutdown().await;
-        report::present(&run?, output)?;
+        report::present(&run?, None, output)?;
         Ok(Exit::Done)
     }
 }

@@ -49,7 +49,8 @@ pub fn compare_runs(runs: &[BenchmarkResponse]) -> Comparison {
 /// Something about a set-up: a name, and its value in words where it is known.
 type Fact = (String, Option<String>);
 
-fn differences(all: &[Participant], labels: &[String]) -> Vec<String> {
+/// What differed in the set-up, in words.
+pub(super) fn differences(all: &[Participant], labels: &[String]) -> Vec<String> {
     let facts: Vec<Vec<Fact>> = all.iter().map(facts).collect();
     let mut names: Vec<&String> = Vec::new();
     for (name, _) in facts.iter().flatten() {

@@ -4,6 +4,7 @@
 //! figures: even the bootstrap draws its resamples from a generator with a fixed seed. Figures that
 //! cannot be known are `None`; none is ever NaN or infinite.
 
+mod baseline;
 mod clock_error;
 mod comparison;
 mod decision;
@@ -35,6 +36,7 @@ mod fixture;
 #[cfg(test)]
 mod vectors;
 
+pub use baseline::{AgainstBaseline, against_baseline, is_same_machine, is_same_work};
 pub use clock_error::{CalibratedStream, clock_error, clock_error_at};
 pub use comparison::compare;
 pub use decision::is_decided;

@@ -1,5 +1,6 @@
 //! The command line as a process: what it prints where, how it ends, what survives its end.
 
+mod baseline;
 mod calibration;
 mod objectives;
 mod process;
