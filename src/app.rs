@@ -33,7 +33,7 @@ use crate::measure;
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryDetail,
     HistoryPage, HistoryQuery, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId,
-    SavedPrompt, Status, Validity,
+    SavedPrompt, Status, Trend, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -60,6 +60,8 @@ pub struct BackendModels {
 const LONGEST_SEARCH: usize = 1000;
 /// More runs in one comparison are more than anybody compares, and each is read whole.
 const MOST_COMPARED: usize = 100;
+/// Most runs of a trend; each is read without its chunks.
+const MOST_IN_TREND: u32 = 200;
 /// Among so many of the newest runs one like a new one is looked for.
 const MOST_SEARCHED: u32 = 500;
 /// How often the record of a run in another process is read.
@@ -378,6 +380,25 @@ impl App {
             None => Ok(None),
             Some(run) => Ok(Some(self.record(&run.id).await?)),
         }
+    }
+
+    /// How a model did over the stored runs.
+    pub async fn trend(&self, model: &str) -> Result<Trend, AppError> {
+        let model = ModelName::parse(model, &self.config.default_backend).map_err(|error| {
+            AppError::Invalid(vec![FieldError {
+                pointer: "/model".into(),
+                message: error.to_string(),
+            }])
+        })?;
+        let query = HistoryQuery {
+            limit: MOST_IN_TREND,
+            model: Some(model.to_string()),
+            ..HistoryQuery::default()
+        };
+        let runs = self.inner.store.history(&query).await?.runs;
+        tokio::task::spawn_blocking(move || measure::trend(&model, &runs))
+            .await
+            .map_err(|error| AppError::Conflict(format!("the trend failed: {error}")))
     }
 
     /// Two or more runs compared; within one run, its models.

@@ -21,7 +21,7 @@ use super::prompts::Deleted;
 use crate::app::App;
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, Comparison, ErrorCode, EventId, FieldError, HistoryDetail,
-    HistoryQuery, HistorySort, Order, RunEvent, RunId, Status,
+    HistoryQuery, HistorySort, Order, RunEvent, RunId, Status, Trend,
 };
 
 /// Proxies close a silent connection after about half a minute.
@@ -222,6 +222,25 @@ impl Benchmarks {
             .next
             .map(|cursor| next_link(request.uri().query(), &cursor));
         Ok(HistoryAnswer::Page(Answer(page.runs), link))
+    }
+
+    /// How a model did over time
+    ///
+    /// The runs that asked the same of it as the newest one did, and what each change of its weights,
+    /// its server, the machine or this program did to its figures.
+    #[oai(
+        path = "/api/benchmarks/trend",
+        method = "get",
+        tag = "Part::Benchmarks",
+        operation_id = "getTrend"
+    )]
+    async fn trend(
+        &self,
+        app: Data<&App>,
+        /// The model, `NAME` or `NAME@BACKEND`.
+        model: Query<String>,
+    ) -> Result<Answer<Trend>, Failure> {
+        Ok(Answer(app.trend(&model.0).await?))
     }
 
     /// Show one benchmark with every chunk and sample

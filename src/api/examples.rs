@@ -14,9 +14,9 @@ use super::problem::Problem;
 use crate::measure::{self, timeline};
 use crate::record::{
     BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Calibration, Clock, Cpu,
-    Environment, FieldError, Memory, ModelDetails, ModelEnvironment, ModelSummary, NewPrompt,
-    RunEvent, RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt, Status, SystemImpact,
-    SystemInfo, SystemNow, TextArrived, Validity,
+    Environment, FieldError, Memory, ModelDetails, ModelEnvironment, ModelName, ModelSummary,
+    NewPrompt, RunEvent, RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt, Status,
+    SystemImpact, SystemInfo, SystemNow, TextArrived, Trend, Validity,
 };
 
 /// The examples of one operation.
@@ -69,6 +69,7 @@ pub fn of(operation: &str) -> Examples {
         }),
         "getSystem" => Examples::answer(system()),
         "getCalibration" => Examples::answer(calibration()),
+        "getTrend" => Examples::answer(trend()),
         "watchSystem" => Examples::answer([system()]),
         "listPrompts" => Examples::answer([prompt()]),
         "savePrompt" => {
@@ -166,6 +167,24 @@ fn sample() -> Sample {
         swap_used_bytes: 0,
         load_average: Some(0.5),
     }
+}
+
+/// A model whose server was upgraded between two runs.
+fn trend() -> Trend {
+    let before = finished();
+    let mut after = BenchmarkResponse {
+        results: results(1.25),
+        ..finished()
+    };
+    for model in &mut after.environment.models {
+        model.backend_version = Some("0.34.0".into());
+    }
+    let first = before.environment.models.first();
+    let model = ModelName {
+        name: first.map_or_else(String::new, |it| it.model.clone()),
+        backend: first.map_or_else(String::new, |it| it.backend.clone()),
+    };
+    measure::trend(&model, &[after, before])
 }
 
 fn calibration() -> Calibration {

@@ -19,6 +19,7 @@ mod response;
 mod result;
 mod synthetic;
 mod system;
+mod trend;
 
 pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
 pub use comparison::{Comparison, ComparisonRow, OutputComparison, TextDifference, Verdict};
@@ -46,3 +47,4 @@ pub use result::{
 };
 pub use synthetic::Synthetic;
 pub use system::{BackendState, Cpu, Gpu, Memory, Sample, Samples, SystemInfo, SystemNow};
+pub use trend::{Trend, TrendChange, TrendPoint};

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::form::Fields;
 use super::run_form::{Messages, by_field};
-use super::{page, result};
+use super::{page, result, trend};
 use crate::api::Problem;
 use crate::app::{App, AppError};
 use crate::record::{
@@ -113,6 +113,7 @@ fn values(
         "typed": typed,
         "is_filtered": is_filtered,
         "errors": errors,
+        "trend": fields.filled("model").map(trend::address),
         "next": next,
         "statuses": STATUSES.map(Status::as_str),
         "sort": fields.text("sort"),

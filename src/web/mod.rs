@@ -19,6 +19,7 @@ mod runs;
 mod start;
 mod sweep;
 mod system;
+mod trend;
 
 use poem::endpoint::EndpointExt;
 use poem::{Route, get, post};
@@ -41,6 +42,7 @@ pub fn routes(app: &App) -> Route {
         .at("/ui/runs/:id/delete", post(runs::delete))
         .at("/history", get(history::view))
         .at("/compare", get(compare::view))
+        .at("/trend", get(trend::view))
         .at("/ui/system", get(system::view))
         .at("/login", get(login::view).post(login::login))
         .at("/assets/:hash/:file", get(assets::asset))

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::charts::{self, Series};
-use super::{figures, sweep};
+use super::{figures, sweep, trend};
 use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics, Status,
@@ -118,6 +118,7 @@ struct Column {
 #[derive(Debug, PartialEq, Serialize)]
 struct Row {
     label: String,
+    trend: String,
     synthetic: bool,
     succeeded: u64,
     failed: u64,
@@ -318,6 +319,7 @@ fn table(run: &BenchmarkResponse, labels: &[String]) -> Table {
                 .find(|it| it.model == model.model && it.backend == model.backend)?;
             Some(Row {
                 label: label.clone(),
+                trend: trend::address(&format!("{}@{}", model.model, model.backend)),
                 synthetic: model.synthetic,
                 succeeded: one.succeeded,
                 failed: one.failed,

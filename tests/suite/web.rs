@@ -4,6 +4,7 @@ mod history;
 mod pages;
 mod result;
 mod start;
+mod trend;
 
 use crate::support::{Answer, Server};
 

@@ -1,6 +1,7 @@
 //! From values to the geometry of a drawing: pure, in the units of the drawing's own `viewBox`.
 //! Colours and text sizes belong to the style sheet, the drawing itself to the templates.
 
+mod course;
 mod curve;
 mod histogram;
 mod path;
@@ -9,6 +10,7 @@ mod scale;
 mod timeline;
 mod waterfall;
 
+pub use course::course;
 pub use curve::curve;
 pub use histogram::histogram;
 pub use race::race;
