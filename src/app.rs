@@ -29,11 +29,11 @@ use crate::backend::transport::{Deadlines, Transport};
 use crate::backend::{self, BackendError};
 use crate::config::Config;
 use crate::machine::{self, Watch};
-use crate::measure;
+use crate::measure::{self, GapPool};
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryDetail,
-    HistoryPage, HistoryQuery, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId,
-    SavedPrompt, Status, Trend, Validity,
+    HistoryPage, HistoryQuery, LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent,
+    RunFinished, RunId, SavedPrompt, Status, Trend, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -108,7 +108,7 @@ impl App {
         let store = Store::open(&config.database_url()).await?;
         for id in store.interrupt_unfinished().await? {
             if let Some(mut run) = store.run(&id).await? {
-                conclude(&mut run);
+                conclude(&mut run, &[]);
                 store.update_run(&run).await?;
                 tracing::warn!(%id, "the run was interrupted by the end of an earlier process");
             }
@@ -221,6 +221,10 @@ impl App {
             log: self.inner.logs.open(&run.id),
             cancel,
         };
+        let load = run.request.load.as_ref();
+        let is_sweep = load.is_some_and(|load| load.pattern == LoadPattern::Sweep);
+        let pools = if is_sweep { 0 } else { models.len() };
+        let gaps = vec![GapPool::default(); pools];
         let span = tracing::info_span!("run", id = %run.id);
         let (app, id) = (self.clone(), run.id.clone());
         let execution = Execution {
@@ -229,6 +233,7 @@ impl App {
             run,
             is_behind: false,
             answer_bytes: 0,
+            gaps,
         };
         let task = tokio::spawn(execution.carry_out(ticket, ended).instrument(span));
         self.inner.runs.spawn(async move {
@@ -274,10 +279,11 @@ impl App {
 
     /// One record with every chunk and sample, as it stands.
     pub async fn record(&self, id: &RunId) -> Result<BenchmarkResponse, AppError> {
+        let stored = self.inner.store.run(id).await;
         if let Some(run) = self.unsaved(id) {
-            return Ok(run);
+            return Ok(completed(run, stored.ok().flatten()));
         }
-        let run = self.inner.store.run(id).await?;
+        let run = stored?;
         run.ok_or_else(|| AppError::UnknownId {
             what: "benchmark",
             id: id.to_string(),
@@ -495,6 +501,15 @@ impl App {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A record that the database lacks, with those results that it has.
+fn completed(mut run: BenchmarkResponse, stored: Option<BenchmarkResponse>) -> BenchmarkResponse {
+    let stored = stored.map(|it| it.results).unwrap_or_default();
+    for (result, whole) in run.results.iter_mut().zip(stored) {
+        *result = whole;
+    }
+    run
 }
 
 fn bounds(config: &Config) -> Bounds {

@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use super::App;
 use crate::machine;
-use crate::measure;
+use crate::measure::{self, GapPool};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, ErrorCode, ErrorInfo, Queued, RequestFinished, RunEvent,
     RunFinished, RunStarted, Samples, Status,
@@ -42,6 +42,9 @@ pub struct Execution {
     pub is_behind: bool,
     /// Bytes of all answers so far.
     pub answer_bytes: usize,
+    /// The gaps of each model, in the order of the request: the chunks themselves are in the database.
+    /// Empty where chunks are kept, because the stages of a sweep are looked at each for itself.
+    pub gaps: Vec<GapPool>,
 }
 
 /// Why a run ended before its plan did.
@@ -52,8 +55,9 @@ enum Cut {
     Failed(String),
 }
 
-/// Everything about a run that follows from its results.
-pub fn conclude(run: &mut BenchmarkResponse) {
+/// Everything about a run that follows from its results. `gaps` are those of each model where its
+/// results have no chunks any more.
+pub fn conclude(run: &mut BenchmarkResponse, gaps: &[GapPool]) {
     let models: Vec<(String, String)> = run
         .environment
         .models
@@ -61,6 +65,9 @@ pub fn conclude(run: &mut BenchmarkResponse) {
         .map(|it| (it.model.clone(), it.backend.clone()))
         .collect();
     run.summary = measure::summarize(&models, &run.results);
+    for (one, gaps) in run.summary.iter_mut().zip(gaps) {
+        one.inter_chunk_latency = gaps.distribution();
+    }
     let objectives = run.request.parsed_objectives();
     for one in &mut run.summary {
         let is_own = |it: &&BenchmarkResult| it.model == one.model && it.backend == one.backend;
@@ -187,26 +194,44 @@ impl Execution {
         let index = u32::try_from(self.run.results.len()).unwrap_or(u32::MAX);
         let (store, id) = (self.app.inner.store.clone(), self.run.id.clone());
         let result = &finished.result;
+        if let Some(gaps) = self.gaps.get_mut(finished.model) {
+            gaps.add(result);
+        }
         let stored = persist(&self.job.cancel, || store.add_result(&id, index, result)).await;
         if let Err(error) = stored {
             self.is_behind = true;
             self.run.results.push(finished.result);
             return Err(error);
         }
+        let model_index = u32::try_from(finished.model).unwrap_or(u32::MAX);
         let announced = BenchmarkResult {
             chunks: None,
             ..finished.result.clone()
         };
-        self.run.results.push(finished.result);
+        let light = self.lightened(finished.result);
+        self.run.results.push(light);
         self.job
             .log
             .announce(RunEvent::RequestFinished(RequestFinished {
-                model_index: u32::try_from(finished.model).unwrap_or(u32::MAX),
+                model_index,
                 finished: index + 1,
                 total: self.run.total_requests,
                 result: announced,
             }));
         Ok(())
+    }
+
+    /// A result that is stored, without what is not needed for figures: a run may go on for hours.
+    fn lightened(&self, result: BenchmarkResult) -> BenchmarkResult {
+        if self.gaps.is_empty() {
+            return result;
+        }
+        BenchmarkResult {
+            chunks: None,
+            response: String::new(),
+            thinking: None,
+            ..result
+        }
     }
 
     async fn keep_samples(&mut self, samples: Samples) {
@@ -241,7 +266,7 @@ impl Execution {
         };
         run.queue_position = None;
         run.finished_at = Some(Utc::now());
-        conclude(run);
+        conclude(run, &self.gaps);
         tracing::info!(
             status = run.status.as_str(),
             results = run.results.len(),

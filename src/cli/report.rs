@@ -6,13 +6,15 @@ use crate::measure::{self, AgainstBaseline};
 use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, ModelSummaryStatistics};
 
 /// Columns of a run as CSV, one row a request; durations in seconds, null figures empty.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 28] = [
     "run_id",
     "timestamp",
     "model",
     "backend",
     "repetition",
     "warmup",
+    "stage",
+    "offered_requests_per_second",
     "contended",
     "success",
     "error_code",
@@ -23,6 +25,8 @@ const COLUMNS: [&str; 24] = [
     "time_per_output_token",
     "request_latency",
     "total_time",
+    "longest_gap",
+    "schedule_delay",
     "connect_time",
     "load_time",
     "prompt_tokens",
@@ -86,6 +90,11 @@ fn row(run: &BenchmarkResponse, result: &BenchmarkResult) -> Vec<String> {
         result.backend.clone(),
         result.repetition.to_string(),
         result.warmup.to_string(),
+        result
+            .stage
+            .map(|it| it.number.to_string())
+            .unwrap_or_default(),
+        figure(result.stage.and_then(|it| it.requests_per_second)),
         result.contended.to_string(),
         result.success.to_string(),
         code.as_ref()
@@ -103,6 +112,8 @@ fn row(run: &BenchmarkResponse, result: &BenchmarkResult) -> Vec<String> {
         figure(timing.time_per_output_token),
         figure(timing.request_latency),
         figure(timing.total_time),
+        figure(timing.longest_gap),
+        figure(timing.schedule_delay),
         figure(timing.connect_time),
         figure(timing.load_time),
         count(throughput.prompt_tokens),

@@ -111,6 +111,7 @@ fn timing(timeline: &Timeline, waterfall: Vec<WaterfallPart>) -> Timing {
         thinking_time: thinking_time(chunks),
         total_time: timeline.last_byte.map(latency),
         request_latency: chunks.last().map(|c| latency(c.at)),
+        longest_gap: longest_gap(chunks),
         time_per_output_token: time_per_output_token(span, report.output_tokens),
         connect_time: timeline.connect.map(seconds),
         send_offset: None,
@@ -122,6 +123,13 @@ fn timing(timeline: &Timeline, waterfall: Vec<WaterfallPart>) -> Timing {
         clock_error: None,
         merged_chunks: merged(chunks),
     }
+}
+
+fn longest_gap(chunks: &[Chunk]) -> Option<f64> {
+    let gaps = chunks
+        .windows(2)
+        .map(|pair| pair[1].at.saturating_sub(pair[0].at));
+    gaps.max().map(seconds)
 }
 
 /// From the first thinking to the answer, or to the end where none came.
@@ -267,6 +275,7 @@ mod tests {
         close(timing.time_to_first_chunk, 0.200);
         close(timing.time_to_first_output, 0.210);
         close(timing.thinking_time, 0.010);
+        close(timing.longest_gap, 0.010);
         close(timing.time_to_second_chunk, 0.010);
         close(timing.request_latency, 0.300);
         close(timing.total_time, 0.320);

@@ -50,7 +50,7 @@ pub use metrics::{Measured, measure};
 pub use objective::{goodput, missed_objectives, objective_outcomes, objective_sentences};
 pub use statistics::FEWEST_FOR_INTERVAL;
 pub use statistics::distribution;
-pub use summary::summarize;
+pub use summary::{GapPool, summarize};
 pub use sweep::{load_stage, most_in_flight};
 pub use trend::trend;
 pub use validity::validity;

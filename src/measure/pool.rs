@@ -1,4 +1,4 @@
-//! Durations of many requests taken together, in bounded memory: each is kept until there are too many,
+//! Gaps, and other durations, of many requests taken together, in bounded memory: each is kept until there are too many,
 //! then they go into a histogram. What was pooled apart can be merged.
 
 use hdrhistogram::Histogram;

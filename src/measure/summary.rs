@@ -60,15 +60,31 @@ fn summary_of(model: &str, backend: &str, results: &[BenchmarkResult]) -> ModelS
 
 /// Every gap of every request: a mean per request would hide the stalls.
 fn inter_chunk_latency(successes: &[&BenchmarkResult]) -> Distribution {
-    let pools = successes.iter().filter_map(|result| {
-        let chunks = result.chunks.as_ref()?;
-        Some(gaps(chunks).collect::<Pool>())
-    });
-    let mut pooled = Pool::default();
-    for pool in pools {
-        pooled.merge(pool);
+    let mut pooled = GapPool::default();
+    for result in successes {
+        pooled.add(result);
     }
     pooled.distribution()
+}
+
+/// The gaps between chunks of a model's successes, so that the chunks need not be kept until the end of
+/// a run.
+#[derive(Clone, Debug, Default)]
+pub struct GapPool(Pool);
+
+impl GapPool {
+    /// Takes in the gaps of a result, where it counts and has its chunks.
+    pub fn add(&mut self, result: &BenchmarkResult) {
+        let chunks = result.chunks.as_ref().filter(|_| is_success(result));
+        if let Some(chunks) = chunks {
+            self.0.merge(gaps(chunks).collect());
+        }
+    }
+
+    /// All of them.
+    pub fn distribution(&self) -> Distribution {
+        self.0.distribution()
+    }
 }
 
 /// Output tokens of all successes / (first send → last chunk).

@@ -25,6 +25,9 @@ const DISTRIBUTIONS: [&str; 12] = [
     "load_time",
 ];
 
+/// The figure of which each request has many.
+const GAPS: &str = "inter_chunk_latency";
+
 /// Figures that a model has one of.
 const SINGLE: [&str; 2] = ["system_output_tokens_per_second", "failed_percent"];
 
@@ -134,6 +137,11 @@ impl FromStr for Objective {
         if SINGLE.contains(&metric) && statistic.is_some() {
             return Err(format!(
                 "`{metric}` is one number: write it without a statistic"
+            ));
+        }
+        if metric == GAPS && !relation.is_upper() {
+            return Err(format!(
+                "`{GAPS}` is a pause: give the longest that is allowed, with <"
             ));
         }
         Ok(Self {
@@ -286,6 +294,7 @@ mod tests {
         );
         assert!(error("x<1").contains("known are time_to_first_chunk"));
         assert!(error("total_time.p50<1").contains("must be one of min, max"));
+        assert!(error("inter_chunk_latency.max>1").contains("is a pause"));
         assert!(error("failed_percent.max<1").contains("is one number"));
         assert_eq!(error("total_time<soon"), "`soon` is not a number");
         assert_eq!(error("total_time<"), "`` is not a number");

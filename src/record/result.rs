@@ -140,6 +140,8 @@ pub struct Timing {
     pub total_time: Option<f64>,
     /// E2E: last content chunk − send, s.
     pub request_latency: Option<f64>,
+    /// Longest gap between two content chunks, s.
+    pub longest_gap: Option<f64>,
     /// TPOT: (last content chunk − first) / (output tokens − 1), s.
     pub time_per_output_token: Option<f64>,
     /// Setting up the connection before the send, s; not part of any other figure.

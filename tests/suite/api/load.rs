@@ -48,6 +48,18 @@ async fn virtual_users_keep_as_many_requests_going() {
     );
     let peak = found["peak_in_flight"].as_u64().unwrap();
     assert!((2..=4).contains(&peak), "{found}");
+    // 20 answers of 20 chunks; the record has each.
+    assert_eq!(run["summary"][0]["inter_chunk_latency"]["n"], 380);
+    assert!(
+        results
+            .iter()
+            .all(|it| it["chunks"]["offsets"].as_array().unwrap().len() == 20)
+    );
+    assert!(
+        results
+            .iter()
+            .all(|it| !it["response"].as_str().unwrap().is_empty())
+    );
     // Four at a time take a quarter of the time that one after another would.
     let alone: f64 = results
         .iter()
