@@ -1,6 +1,7 @@
 //! The ways through the house as straight functions; what `api`, `web` and `cli` call.
 
 mod calibration;
+mod earlier;
 mod error;
 mod execution;
 mod models;
@@ -31,9 +32,9 @@ use crate::config::Config;
 use crate::machine::{self, Watch};
 use crate::measure::{self, GapPool};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryDetail,
-    HistoryPage, HistoryQuery, LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent,
-    RunFinished, RunId, SavedPrompt, Status, Trend, Validity,
+    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryPage,
+    HistoryQuery, LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId,
+    SavedPrompt, Status, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -60,10 +61,6 @@ pub struct BackendModels {
 const LONGEST_SEARCH: usize = 1000;
 /// More runs in one comparison are more than anybody compares, and each is read whole.
 const MOST_COMPARED: usize = 100;
-/// Most runs of a trend; each is read without its chunks.
-const MOST_IN_TREND: u32 = 200;
-/// Among so many of the newest runs one like a new one is looked for.
-const MOST_SEARCHED: u32 = 500;
 /// How often the record of a run in another process is read.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How long runs may take to store what they measured when the program ends.
@@ -354,57 +351,6 @@ impl App {
             over: false,
         };
         Ok(Box::pin(follower.follow(&run)))
-    }
-
-    /// The newest stored run that asked all of these models for the same work on this machine, and was
-    /// completed.
-    pub async fn newest_like(
-        &self,
-        request: &BenchmarkRequest,
-    ) -> Result<Option<BenchmarkResponse>, AppError> {
-        let query = HistoryQuery {
-            limit: MOST_SEARCHED,
-            status: Some(Status::Completed),
-            detail: HistoryDetail::Summary,
-            ..HistoryQuery::default()
-        };
-        let named = |request: &BenchmarkRequest| -> BTreeSet<Option<ModelName>> {
-            let models = request.models.iter();
-            models
-                .map(|text| ModelName::parse(text, &self.config.default_backend).ok())
-                .collect()
-        };
-        let wanted = named(request);
-        let here = machine::system_info();
-        let runs = self.inner.store.history(&query).await?.runs;
-        let newest = runs.into_iter().find(|run| {
-            wanted.is_subset(&named(&run.request))
-                && measure::is_same_work(&run.request, request)
-                && measure::is_same_machine(&run.system_info, &here)
-        });
-        match newest {
-            None => Ok(None),
-            Some(run) => Ok(Some(self.record(&run.id).await?)),
-        }
-    }
-
-    /// How a model did over the stored runs.
-    pub async fn trend(&self, model: &str) -> Result<Trend, AppError> {
-        let model = ModelName::parse(model, &self.config.default_backend).map_err(|error| {
-            AppError::Invalid(vec![FieldError {
-                pointer: "/model".into(),
-                message: error.to_string(),
-            }])
-        })?;
-        let query = HistoryQuery {
-            limit: MOST_IN_TREND,
-            model: Some(model.to_string()),
-            ..HistoryQuery::default()
-        };
-        let runs = self.inner.store.history(&query).await?.runs;
-        tokio::task::spawn_blocking(move || measure::trend(&model, &runs))
-            .await
-            .map_err(|error| AppError::Conflict(format!("the trend failed: {error}")))
     }
 
     /// Two or more runs compared; within one run, its models.

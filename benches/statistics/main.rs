@@ -31,8 +31,8 @@ fn main() {
             offsets.windows(2).map(|pair| pair[1] - pair[0])
         })
         .collect();
-    let many: Vec<BenchmarkResult> = (0..10_000).map(|seed| result(seed, 3)).collect();
-    let (left, right) = many.split_at(5_000);
+    let many: Vec<BenchmarkResult> = (0..20_000).map(|seed| result(seed, 3)).collect();
+    let (left, right) = many.split_at(10_000);
     let sets = [left, right].map(|side| ("a".to_owned(), side.iter().collect::<Vec<_>>()));
     println!(
         "{} gaps, {} results a side; ms, median of {ROUNDS}",

@@ -226,7 +226,7 @@ impl Benchmarks {
 
     /// How a model did over time
     ///
-    /// The runs that asked the same of it as the newest one did, and what each change of its weights,
+    /// The runs that asked the same of it, and what each change of its weights,
     /// its server, the machine or this program did to its figures.
     #[oai(
         path = "/api/benchmarks/trend",
@@ -239,8 +239,11 @@ impl Benchmarks {
         app: Data<&App>,
         /// The model, `NAME` or `NAME@BACKEND`.
         model: Query<String>,
+        /// Run that asked for the work that is followed; the newest of the model where absent.
+        like: Query<Option<String>>,
     ) -> Result<Answer<Trend>, Failure> {
-        Ok(Answer(app.trend(&model.0).await?))
+        let like = like.0.as_deref().map(parse_id).transpose()?;
+        Ok(Answer(app.trend(&model.0, like.as_ref()).await?))
     }
 
     /// Show one benchmark with every chunk and sample

@@ -8,7 +8,9 @@ use super::outputs::compare_outputs;
 use super::participant::{Participant, labels, participants};
 use super::selection::Metric;
 use super::wording::list;
-use crate::record::{BenchmarkRequest, BenchmarkResponse, BenchmarkResult, SystemInfo, Verdict};
+use crate::record::{
+    BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Execution, SystemInfo, Verdict,
+};
 
 /// What a run came to beside its baseline.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +99,10 @@ fn work(request: &BenchmarkRequest) -> Option<Value> {
     for name in NOT_WORK {
         fields.remove(name);
     }
+    // Models that run at once are each other's work; in turn they are not.
+    if request.execution == Execution::Concurrent && request.models.len() > 1 {
+        fields.insert("beside".to_owned(), request.models.clone().into());
+    }
     // One prompt may be given in two ways.
     fields.remove("prompt");
     fields.insert("prompts".to_owned(), request.all_prompts().into());
@@ -169,6 +175,12 @@ mod tests {
         other.models = vec!["b".into()];
         other.repetitions = 9;
         other.prompts = vec![other.prompt.take().unwrap()];
+        assert!(is_same_work(&one, &other));
+        other.execution = Execution::Concurrent;
+        assert!(is_same_work(&one, &other));
+        other.models.push("c".into());
+        assert!(!is_same_work(&one, &other));
+        other.execution = Execution::Interleaved;
         assert!(is_same_work(&one, &other));
         other.parameters.num_ctx = Some(64);
         assert!(!is_same_work(&one, &other));

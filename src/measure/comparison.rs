@@ -58,6 +58,14 @@ pub(super) struct Assessment {
 /// Compares sets of results with the first of them. Failed and warm-up requests are left out. There
 /// is a row for each candidate and each metric that any of the sets has.
 pub fn compare(sets: &[(String, Vec<&BenchmarkResult>)]) -> Vec<ComparisonRow> {
+    compare_by(&METRICS, sets)
+}
+
+/// The same for some metrics only.
+pub(super) fn compare_by(
+    metrics: &[Metric],
+    sets: &[(String, Vec<&BenchmarkResult>)],
+) -> Vec<ComparisonRow> {
     let counted: Vec<(&str, Vec<&BenchmarkResult>)> = sets
         .iter()
         .map(|(label, results)| {
@@ -68,8 +76,9 @@ pub fn compare(sets: &[(String, Vec<&BenchmarkResult>)]) -> Vec<ComparisonRow> {
     let Some(((_, baseline), candidates)) = counted.split_first() else {
         return Vec::new();
     };
-    METRICS
-        .into_iter()
+    metrics
+        .iter()
+        .copied()
         .filter(|metric| is_present(*metric, &counted))
         .flat_map(|metric| {
             candidates.iter().map(move |(label, candidate)| {

@@ -1,7 +1,7 @@
 //! One model over time: what it did in each run, and what every change of its set-up did to it.
 
 use super::baseline::{is_same_work, machine};
-use super::comparison::compare;
+use super::comparison::compare_by;
 use super::participant::{Participant, participants};
 use super::selection::Metric;
 use super::statistics::distribution;
@@ -37,15 +37,16 @@ pub fn trend(model: &ModelName, runs: &[BenchmarkResponse]) -> Trend {
         .filter(|it| newest.is_some_and(|newest| is_same_work(newest, &it.run.request)))
         .collect();
     same.reverse();
-    let setups: Vec<&[&Participant]> = same
-        .chunk_by(|one, next| setup(one) == setup(next))
+    let same = with_setups(same);
+    let setups: Vec<&[Placed]> = same
+        .chunk_by(|(_, one), (_, next)| is_same(one, next))
         .collect();
     let numbered = (0_u32..).zip(&setups);
     Trend {
         model: model.name.clone(),
         backend: model.backend.clone(),
         points: numbered
-            .flat_map(|(number, runs)| runs.iter().map(move |it| point(it, number)))
+            .flat_map(|(number, runs)| runs.iter().map(move |(it, _)| point(it, number)))
             .collect(),
         changes: setups
             .windows(2)
@@ -68,7 +69,7 @@ fn point(it: &Participant, setup: u32) -> TrendPoint {
 }
 
 /// What a model runs on, piece by piece, each with its name.
-fn setup(it: &Participant) -> [(&'static str, Option<String>); 4] {
+fn setup(it: &Participant) -> [Piece; 4] {
     let environment = it.environment;
     let digest = environment.and_then(|it| it.digest.clone());
     let digest = digest.or_else(|| it.results.iter().find_map(|result| result.digest.clone()));
@@ -90,30 +91,54 @@ fn setup(it: &Participant) -> [(&'static str, Option<String>); 4] {
     ]
 }
 
-fn change(before: &[&Participant], after: &[&Participant]) -> Option<TrendChange> {
-    let (last, first) = (before.last()?, after.first()?);
-    let what: Vec<String> = setup(last)
-        .into_iter()
-        .zip(setup(first))
-        .filter(|(old, new)| old != new)
+/// A piece with its name, as far as a run could learn it.
+type Piece = (&'static str, Option<String>);
+
+/// A run of the model and what it ran on.
+type Placed<'a> = (&'a Participant<'a>, [Piece; 4]);
+
+/// What a run could not learn is as the last run knew it.
+fn with_setups<'a>(runs: Vec<&'a Participant<'a>>) -> Vec<Placed<'a>> {
+    let mut known: Option<[Piece; 4]> = None;
+    let placed = runs.into_iter().map(|it| {
+        let mut pieces = setup(it);
+        for (piece, last) in pieces.iter_mut().zip(known.iter().flatten()) {
+            piece.1 = piece.1.take().or_else(|| last.1.clone());
+        }
+        known = Some(pieces.clone());
+        (it, pieces)
+    });
+    placed.collect()
+}
+
+fn is_same(one: &[Piece], other: &[Piece]) -> bool {
+    !one.iter().zip(other).any(|(old, new)| differ(old, new))
+}
+
+/// What one of two runs could not learn, as when its server did not tell its version, is no change.
+fn differ((_, old): &Piece, (_, new): &Piece) -> bool {
+    old.is_some() && new.is_some() && old != new
+}
+
+fn change(before: &[Placed], after: &[Placed]) -> Option<TrendChange> {
+    let ((_, old), (first, new)) = (before.last()?, after.first()?);
+    let what: Vec<String> = old
+        .iter()
+        .zip(new)
+        .filter(|(old, new)| differ(old, new))
         .map(|((name, old), (_, new))| {
-            let words = |value: Option<String>| value.unwrap_or_else(|| "an unknown one".into());
+            let words = |value: &Option<String>| value.clone().unwrap_or_default();
             format!("{name} changed from {} to {}", words(old), words(new))
         })
         .collect();
-    let results = |runs: &[&Participant]| -> (String, Vec<BenchmarkResult>) {
-        let all = runs.iter().flat_map(|it| it.successes());
+    let results = |runs: &[Placed]| -> (String, Vec<BenchmarkResult>) {
+        let all = runs.iter().flat_map(|(it, _)| it.successes());
         (String::new(), all.cloned().collect())
     };
     let (old, new) = (results(before), results(after));
     let sets = [&old, &new].map(|(label, results)| (label.clone(), results.iter().collect()));
-    let rows: Vec<_> = compare(&sets)
+    let rows: Vec<_> = compare_by(&WATCHED.map(|(metric, _)| metric), &sets)
         .into_iter()
-        .filter(|row| {
-            WATCHED
-                .iter()
-                .any(|(metric, _)| metric.name() == row.metric)
-        })
         .map(|mut row| {
             row.candidate.clone_from(&first.run.id.to_string());
             row
@@ -174,6 +199,31 @@ mod tests {
         assert_eq!(change.what, ["the model server changed from 0.12 to 0.13"]);
         insta::assert_snapshot!(change.sentences[0], @"tokens a second: 16.7 % slower (15.6 % to 17.5 %) since the model server changed from 0.12 to 0.13");
         assert_eq!(change.rows[0].baseline_n, 12);
+    }
+
+    #[test]
+    fn what_a_run_could_not_learn_is_no_change() {
+        let mut silent = version(2, "", &QUICK);
+        silent.environment.models[0].backend_version = None;
+        let found = of(&[
+            version(3, "0.12", &QUICK),
+            silent,
+            version(1, "0.12", &QUICK),
+        ]);
+        assert_eq!((found.points.len(), found.changes.len()), (3, 0));
+        let mut silent = version(2, "", &QUICK);
+        silent.environment.models[0].backend_version = None;
+        let found = of(&[
+            version(3, "0.13", &QUICK),
+            silent,
+            version(1, "0.12", &QUICK),
+        ]);
+        let setups: Vec<u32> = found.points.iter().map(|it| it.setup).collect();
+        assert_eq!(setups, [0, 0, 1]);
+        assert_eq!(
+            found.changes[0].what,
+            ["the model server changed from 0.12 to 0.13"]
+        );
     }
 
     #[test]

@@ -2,47 +2,20 @@
 //! nothing.
 
 mod cache;
+pub(super) mod spread;
 mod stamps;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::participant::{Participant, labels, participants};
-use super::rank_test::rank_test;
-use super::selection::{Metric, cold_among_warm};
-use super::statistics::{
-    FEWEST_FOR_INTERVAL, mean, median, median_absolute_deviation, sorted, standard_deviation,
-};
+use super::selection::cold_among_warm;
+use super::statistics::{FEWEST_FOR_INTERVAL, mean, sorted};
 use super::wording::count;
 use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, Status, Validity};
 
 /// From this share of failures on a run is poor: requests that time out are the slowest ones, and a
 /// tenth of them missing is all that p90 speaks of.
 const MANY_FAILURES: f64 = 0.1;
-
-/// Coefficient of variation from which it is named: five values that vary by a tenth leave their
-/// mean uncertain by about as much, the order of difference that models are compared for.
-const HIGH_VARIATION: f64 = 0.10;
-
-/// And from which nothing should be quoted: five such values leave the mean uncertain by a third.
-const EXTREME_VARIATION: f64 = 0.30;
-
-/// Modified z-score of an outlier (Iglewicz and Hoaglin 1993).
-const OUTLIER_SCORE: f64 = 3.5;
-
-/// Makes the median absolute deviation of normal values comparable with their standard deviation.
-const MAD_TO_SIGMA: f64 = 0.6745;
-
-/// The same for the mean absolute deviation, used where more than half of the values are equal.
-const MEAN_DEVIATION_TO_SIGMA: f64 = 0.7979;
-
-/// Outliers and drifts smaller than this share of the median change no conclusion.
-const NEGLIGIBLE: f64 = 0.05;
-
-/// Fewest values for a drift: with fewer than six a half, ranks never reach the level below.
-const FEWEST_FOR_DRIFT: usize = 12;
-
-/// Level of the test for drift; strict, since every model, prompt and metric is tested.
-const DRIFT_SIGNIFICANCE: f64 = 0.01;
 
 /// Usage of the machine before the run from which something else is at work, percent. A desktop at
 /// rest uses a few percent; a fifth is work that the model will miss.
@@ -54,12 +27,6 @@ const SWAPPED_BYTES: u64 = 100 << 20;
 
 /// A model whose share on the CPU moves by more than this was placed anew, percentage points.
 const PLACEMENT_TOLERANCE: f64 = 1.0;
-
-/// What is looked at for spread, outliers and drift.
-const WATCHED: [(Metric, &str); 2] = [
-    (Metric::TimeToFirstChunk, "time to first chunk"),
-    (Metric::OutputTokensPerSecond, "tokens a second"),
-];
 
 /// Judges a run as it stands.
 pub fn validity(run: &BenchmarkResponse) -> Validity {
@@ -82,8 +49,8 @@ pub fn validity(run: &BenchmarkResponse) -> Validity {
         cache::judge(&label, &it.results, &mut findings);
         judge_outputs(it, &label, &successes, &mut findings);
         let groups = by_prompt(&successes);
-        for (metric, name) in WATCHED {
-            judge_spread(&groups, metric, &format!("{label}: {name}"), &mut findings);
+        for (metric, name) in spread::WATCHED {
+            spread::judge_spread(&groups, metric, &format!("{label}: {name}"), &mut findings);
         }
     }
     findings.into_validity()
@@ -280,89 +247,6 @@ fn judge_outputs(
             "{label}: answers differed although seed and temperature were fixed, so requests were not the same work"
         ));
     }
-}
-
-/// The worst of all prompts is named once.
-fn judge_spread(
-    groups: &[Vec<&BenchmarkResult>],
-    metric: Metric,
-    what: &str,
-    findings: &mut Findings,
-) {
-    let groups: Vec<Vec<f64>> = groups
-        .iter()
-        .map(|group| metric.values(group))
-        .filter(|values| values.len() >= FEWEST_FOR_INTERVAL)
-        .collect();
-    let variation = groups
-        .iter()
-        .filter_map(|values| Some(standard_deviation(values)? / mean(values)?))
-        .max_by(f64::total_cmp)
-        .filter(|variation| *variation > HIGH_VARIATION);
-    if let Some(variation) = variation {
-        let percent = variation * 100.0;
-        let reason = format!("{what} varies by {percent:.0} % (coefficient of variation)");
-        if variation > EXTREME_VARIATION {
-            findings.poor(reason);
-        } else {
-            findings.fair(reason);
-        }
-    }
-    let outliers: usize = groups.iter().map(|values| outliers(values)).sum();
-    if outliers > 0 {
-        let all: usize = groups.iter().map(Vec::len).sum();
-        findings.fair(format!(
-            "{what} has {} among {all} values",
-            count(outliers, "outlier")
-        ));
-    }
-    let drift = groups
-        .iter()
-        .filter_map(|values| drift(values))
-        .max_by(|a, b| a.abs().total_cmp(&b.abs()));
-    if let Some(drift) = drift {
-        findings.fair(format!(
-            "{what} drifted: {:.0} % {} in the second half than in the first",
-            drift.abs() * 100.0,
-            if drift > 0.0 { "higher" } else { "lower" }
-        ));
-    }
-}
-
-/// How many values lie far out.
-pub(super) fn outliers(values: &[f64]) -> usize {
-    let sorted = sorted(values);
-    let (Some(centre), Some(deviation)) = (median(&sorted), median_absolute_deviation(&sorted))
-    else {
-        return 0;
-    };
-    let distances: Vec<f64> = sorted.iter().map(|value| (value - centre).abs()).collect();
-    let unit = if deviation > 0.0 {
-        deviation / MAD_TO_SIGMA
-    } else {
-        mean(&distances).unwrap_or(0.0) / MEAN_DEVIATION_TO_SIGMA
-    };
-    distances
-        .iter()
-        .filter(|distance| {
-            **distance > OUTLIER_SCORE * unit && **distance > NEGLIGIBLE * centre.abs()
-        })
-        .count()
-}
-
-/// Change of the median from the first half to the second as a share of the first; `None` where
-/// there is no change worth naming. Values are in the order they were taken; of an odd number the
-/// middle one belongs to neither half.
-fn drift(values: &[f64]) -> Option<f64> {
-    if values.len() < FEWEST_FOR_DRIFT {
-        return None;
-    }
-    let half = values.len() / 2;
-    let (first, second) = (&values[..half], &values[values.len() - half..]);
-    let p_value = rank_test(first, second)?.p_value;
-    let before = median(&sorted(first)).filter(|before| *before > 0.0)?;
-    let change = median(&sorted(second))? / before - 1.0;
-    (p_value < DRIFT_SIGNIFICANCE && change.abs() > NEGLIGIBLE).then_some(change)
 }
 
 #[cfg(test)]
@@ -562,9 +446,9 @@ mod tests {
             Grade::Fair,
             &["a: tokens a second has 1 outlier among 10 values"],
         );
-        assert_eq!(outliers(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 9.0]), 1);
-        assert_eq!(outliers(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.01]), 0);
-        assert_eq!(outliers(&[1.0; 5]), 0);
+        assert_eq!(spread::outliers(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 9.0]), 1);
+        assert_eq!(spread::outliers(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.01]), 0);
+        assert_eq!(spread::outliers(&[1.0; 5]), 0);
     }
 
     #[test]

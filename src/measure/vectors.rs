@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::rank_test::rank_test;
 use super::statistics::{distribution, quantile, ratio_interval, sorted};
-use super::validity::outliers;
+use super::validity::spread::outliers;
 
 #[derive(Deserialize)]
 struct Vectors {

@@ -254,9 +254,10 @@ pub struct Distribution {
     pub median_low: Option<f64>,
     /// 95 % bootstrap interval of the median, upper end; null below 5 values.
     pub median_high: Option<f64>,
-    /// How finely values were told apart, as a share of them, where there were too many to keep each
-    /// (an HDR histogram, above 10000); null where they are exact. `n`, `min`, `max`, `mean` and
-    /// `standard_deviation` always are.
+    /// How finely values were told apart, as a share of them and to a nanosecond at best, where there
+    /// were too many to keep each (an HDR histogram, above 10000); null where they are exact. `n`, `min`,
+    /// `max`, `mean` and `standard_deviation` always are; `median_absolute_deviation` is as fine as that
+    /// share of the median.
     pub resolution: Option<f64>,
 }
 

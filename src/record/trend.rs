@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{ComparisonRow, Distribution, RunId};
 
-/// One model over the stored runs that asked the same of it as the newest one did.
+/// One model over the stored runs that asked the same of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
 pub struct Trend {
     /// Model name as the backend knows it.
     pub model: String,
     /// The backend that served it.
     pub backend: String,
-    /// The runs, oldest first; at most the newest 200 of the model are looked at.
+    /// The runs, oldest first; the newest 200 of the model are looked at, and 20000 requests of them.
     pub points: Vec<TrendPoint>,
     /// Where the set-up changed, oldest first.
     pub changes: Vec<TrendChange>,

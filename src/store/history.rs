@@ -99,6 +99,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Gives runs their results, without chunks.
+    pub async fn read_results(&self, runs: &mut [BenchmarkResponse]) -> Result<(), StoreError> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let rows = results_of(runs).build().fetch_all(&self.readers).await?;
+        give_results(runs, &rows)
+    }
+}
+
 /// The one place where a statement is put together: from fixed pieces and bound values.
 fn statement(query: &HistoryQuery, limit: u32) -> Result<QueryBuilder<Sqlite>, StoreError> {
     let column = column(query.sort);

@@ -113,7 +113,7 @@ fn values(
         "typed": typed,
         "is_filtered": is_filtered,
         "errors": errors,
-        "trend": fields.filled("model").map(trend::address),
+        "trend": fields.filled("model").map(|model| trend::address(model, None)),
         "next": next,
         "statuses": STATUSES.map(Status::as_str),
         "sort": fields.text("sort"),

@@ -319,7 +319,7 @@ fn table(run: &BenchmarkResponse, labels: &[String]) -> Table {
                 .find(|it| it.model == model.model && it.backend == model.backend)?;
             Some(Row {
                 label: label.clone(),
-                trend: trend::address(&format!("{}@{}", model.model, model.backend)),
+                trend: trend::address(&format!("{}@{}", model.model, model.backend), Some(&run.id)),
                 synthetic: model.synthetic,
                 succeeded: one.succeeded,
                 failed: one.failed,

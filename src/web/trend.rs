@@ -5,15 +5,16 @@ use poem::{Request, Response, handler};
 use serde_json::json;
 
 use super::form::Fields;
-use super::{charts, page};
+use super::{charts, page, runs};
 use crate::api::Problem;
 use crate::app::App;
-use crate::record::{Distribution, TrendPoint};
+use crate::record::{Distribution, RunId, TrendPoint};
 
-/// Where a model's trend is.
-pub fn address(model: &str) -> String {
+/// Where a model's trend is, of the work that a run asked for or else of its newest.
+pub fn address(model: &str, like: Option<&RunId>) -> String {
     let mut fields = Fields::default();
     fields.set("model", model);
+    fields.set("like", like.map(ToString::to_string).unwrap_or_default());
     format!("/trend?{}", fields.to_query())
 }
 
@@ -23,7 +24,8 @@ pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Proble
     let Some(model) = fields.filled("model") else {
         return page::render(200, "trend.html", json!({ "is_empty": true }));
     };
-    let trend = app.trend(model).await?;
+    let like = fields.filled("like").map(runs::id).transpose()?;
+    let trend = app.trend(model, like.as_ref()).await?;
     let drawn = |of: fn(&TrendPoint) -> &Distribution, is_time: bool| {
         let points = trend.points.iter();
         let runs: Vec<(u32, &Distribution)> = points.map(|it| (it.setup, of(it))).collect();

@@ -32,6 +32,7 @@ def shapes(n):
     far = RANDOM.normal(10, 0.2, n)
     far[0] *= 4
     yield "one far out", far
+    yield "all the same", numpy.full(n, 0.25)
 
 
 def medians(values):
@@ -52,7 +53,7 @@ def outliers(values):
     if deviation > 0:
         score = 0.6745 * distance / deviation
     else:
-        score = 0.7979 * distance / numpy.mean(distance)
+        score = 0.7979 * distance / (numpy.mean(distance) or 1)
     return int(numpy.sum((score > 3.5) & (distance > 0.05 * abs(numpy.median(values)))))
 
 
@@ -93,6 +94,8 @@ def pairs():
         for (name, baseline), (_, candidate) in zip(shapes(n), shapes(m)):
             yield pair(name, baseline, candidate)
             yield pair(f"{name}, a tenth more", baseline, 1.1 * candidate)
+            if n == m:
+                yield pair(f"{name}, the same twice", baseline, baseline)
 
 
 json.dump(

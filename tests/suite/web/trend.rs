@@ -15,9 +15,17 @@ async fn a_model_is_shown_from_run_to_run() {
         let run = server.run(&body).await;
         ids.push(run["id"].as_str().unwrap().to_owned());
     }
-    let other = json!({"prompt": "another", "models": ["steady@reference"]});
+    // The newest asks for something else.
+    let other = json!({"prompt": "another", "models": [MODEL]});
     server.run(&other).await;
-    let path = "model=script%3Atokens%3D8%2Cttft%3D5%2Cgap%3D1%40reference";
+    let newest = server
+        .get("/api/benchmarks/trend?model=script%3Atokens%3D8%2Cttft%3D5%2Cgap%3D1%40reference")
+        .await;
+    assert_eq!(newest.body["points"].as_array().unwrap().len(), 1);
+    let path = format!(
+        "model=script%3Atokens%3D8%2Cttft%3D5%2Cgap%3D1%40reference&like={}",
+        ids[0]
+    );
     let trend = server
         .get(&format!("/api/benchmarks/trend?{path}"))
         .await
@@ -30,14 +38,16 @@ async fn a_model_is_shown_from_run_to_run() {
     assert_eq!(trend["changes"], json!([]));
     let result = server.get(&format!("/runs/{}", ids[0])).await;
     assert!(
-        result.text.contains(&format!("trend?{path}")),
+        result
+            .text
+            .contains(&format!("trend?{}", path.replace('&', "&amp;"))),
         "{}",
         result.text
     );
     let page = server.get(&format!("/trend?{path}")).await;
     assert_eq!(page.status, 200);
     for words in [
-        "2 benchmarks that asked the same",
+        "2 benchmarks that asked the same of it",
         "Nothing changed that is known",
         "<svg",
     ] {
@@ -56,6 +66,10 @@ async fn a_model_without_runs_and_a_name_that_is_none_are_told() {
     );
     let empty = server.get("/trend").await;
     assert!(empty.text.contains("Choose a model"), "{}", empty.text);
+    let unknown = server
+        .get("/api/benchmarks/trend?model=x&like=0123456789abcdef01234567")
+        .await;
+    unknown.problem(404);
     let answer = server.get("/api/benchmarks/trend?model=%40").await;
     answer.problem(422);
     assert_eq!(answer.pointers(), ["/model"]);
