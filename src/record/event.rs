@@ -98,7 +98,7 @@ pub struct Queued {
 /// The run left the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
 pub struct RunStarted {
-    /// Requests of the whole run, warm-up included.
+    /// Requests that are known so far, warm-up included.
     pub total_requests: u32,
 }
 
@@ -158,7 +158,7 @@ pub struct RequestFinished {
     pub model_index: u32,
     /// Requests that have finished, this one included.
     pub finished: u32,
-    /// Requests of the whole run.
+    /// Requests of the whole run, as far as they are known.
     pub total: u32,
     /// What was measured, without its chunks.
     pub result: BenchmarkResult,

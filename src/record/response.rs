@@ -22,7 +22,8 @@ pub struct BenchmarkResponse {
     pub status_reason: Option<String>,
     /// Place in the queue, 1 is next; null where it does not wait.
     pub queue_position: Option<u32>,
-    /// Requests of the whole run, warm-up included.
+    /// Requests of the whole run, warm-up included; while it goes on, those that are known so far: what a
+    /// sweep sends next, or a run until it is decided, follows from what came before.
     pub total_requests: u32,
     /// What was asked.
     pub request: BenchmarkRequest,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::charts::{self, Series};
-use super::{figures, sweep, trend};
+use super::{figures, run_form, sweep, trend};
 use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics, Status,
@@ -244,7 +244,8 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
         "timeline": charts::timeline(&series, run.samples.as_ref()),
         "histogram": charts::histogram(&series),
     });
-    let has_prompts = run.request.all_prompts().len() > 1;
+    let made_up = run.request.synthetic.map_or(0, |it| it.prompts);
+    let has_prompts = made_up > 1 || run.request.all_prompts().len() > 1;
     // Thinking counts too.
     let most_text = (MOST_TEXT_IN_ALL / (series.len().max(1) * MOST_ANSWERS * 2)).min(MOST_TEXT);
     let answers: Vec<Answers> = series
@@ -280,7 +281,7 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
         "seconds": run.finished_at.zip(begun).map(|(end, begun)| (end - begun).as_seconds_f64()),
         "table": table(&run, &labels),
         "is_well": run.status == Status::Completed,
-        "can_edit": !has_prompts,
+        "can_edit": run_form::has_place(&run.request),
         "labels": labels,
         "failed": run.results.iter().filter(|it| !it.success).count(),
         "notes": notes(&series),

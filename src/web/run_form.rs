@@ -329,6 +329,15 @@ impl Reader<'_> {
     }
 }
 
+/// Whether the form has a place for all of a request: each further prompt on a line, and one made-up
+/// prompt.
+pub fn has_place(request: &BenchmarkRequest) -> bool {
+    let mut more = request.all_prompts().into_iter().skip(1);
+    let made_up = request.synthetic;
+    more.all(|prompt| !prompt.contains('\n'))
+        && made_up.is_none_or(|it| it.prompts == 1 && it.seed == 0)
+}
+
 /// The form that makes this request; of made-up prompts one has a place in it.
 pub fn filled(request: &BenchmarkRequest) -> Fields {
     let mut fields = untouched();
