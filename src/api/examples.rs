@@ -150,6 +150,7 @@ fn system_info() -> SystemInfo {
             used_bytes: Some(4 << 30),
         },
         gpu: Vec::new(),
+        on_battery: None,
     }
 }
 

@@ -47,6 +47,7 @@ pub fn system_info() -> SystemInfo {
         },
         memory: memory(&system),
         gpu: Vec::new(),
+        on_battery: on_battery(Path::new("/sys/class/power_supply")),
     }
 }
 
@@ -87,6 +88,23 @@ fn stated_clock(file: &str) -> Option<f64> {
         .map(|kilohertz| kilohertz / 1000.0)
 }
 
+/// Whether a battery of the machine discharges, as the kernel lists its power supplies. Batteries of
+/// mice and the like have the scope `Device`.
+fn on_battery(supplies: &Path) -> Option<bool> {
+    let read = |supply: &Path, file: &str| {
+        let text = std::fs::read_to_string(supply.join(file)).unwrap_or_default();
+        text.trim().to_owned()
+    };
+    let supplies = std::fs::read_dir(supplies).ok()?;
+    let batteries = supplies
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|supply| read(supply, "type") == "Battery" && read(supply, "scope") != "Device");
+    batteries
+        .map(|battery| read(&battery, "status") == "Discharging")
+        .reduce(|one, other| one || other)
+}
+
 fn memory(system: &System) -> Memory {
     let (total, used) = (system.total_memory(), system.used_memory());
     let available = system.available_memory();
@@ -108,6 +126,33 @@ fn memory(system: &System) -> Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_battery_is_told_from_the_mains_and_from_that_of_a_mouse() {
+        let folder = tempfile::tempdir().unwrap();
+        let supply = |name: &str, files: &[(&str, &str)]| {
+            let place = folder.path().join(name);
+            std::fs::create_dir_all(&place).unwrap();
+            for (file, text) in files {
+                std::fs::write(place.join(file), format!("{text}\n")).unwrap();
+            }
+        };
+        assert_eq!(on_battery(&folder.path().join("none")), None);
+        supply("AC", &[("type", "Mains"), ("online", "1")]);
+        supply(
+            "mouse",
+            &[
+                ("type", "Battery"),
+                ("scope", "Device"),
+                ("status", "Discharging"),
+            ],
+        );
+        assert_eq!(on_battery(folder.path()), None);
+        supply("BAT0", &[("type", "Battery"), ("status", "Charging")]);
+        assert_eq!(on_battery(folder.path()), Some(false));
+        supply("BAT0", &[("status", "Discharging")]);
+        assert_eq!(on_battery(folder.path()), Some(true));
+    }
 
     #[test]
     fn the_machine_has_cores_and_memory() {

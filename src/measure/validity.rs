@@ -2,6 +2,7 @@
 //! nothing.
 
 mod cache;
+mod machine;
 pub(super) mod spread;
 mod stamps;
 
@@ -9,21 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::participant::{Participant, labels, participants};
 use super::selection::cold_among_warm;
-use super::statistics::{FEWEST_FOR_INTERVAL, mean, sorted};
+use super::statistics::{FEWEST_FOR_INTERVAL, sorted};
 use super::wording::count;
 use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, Status, Validity};
 
 /// From this share of failures on a run is poor: requests that time out are the slowest ones, and a
 /// tenth of them missing is all that p90 speaks of.
 const MANY_FAILURES: f64 = 0.1;
-
-/// Usage of the machine before the run from which something else is at work, percent. A desktop at
-/// rest uses a few percent; a fifth is work that the model will miss.
-const BUSY_PERCENT: f64 = 20.0;
-
-/// Growth of swap during a run from which memory was short: what the system tidies away at leisure is
-/// less.
-const SWAPPED_BYTES: u64 = 100 << 20;
 
 /// A model whose share on the CPU moves by more than this was placed anew, percentage points.
 const PLACEMENT_TOLERANCE: f64 = 1.0;
@@ -115,32 +108,7 @@ fn judge_run(run: &BenchmarkResponse, findings: &mut Findings) {
                 .to_owned(),
         );
     }
-    let before: Vec<f64> = run
-        .samples
-        .iter()
-        .flat_map(|samples| &samples.items)
-        .filter(|sample| sample.offset < 0.0)
-        .map(|sample| sample.cpu_percent)
-        .collect();
-    if let Some(busy) = mean(&before).filter(|busy| *busy > BUSY_PERCENT) {
-        findings.fair(format!(
-            "the machine was busy before the run: {busy:.0} % of its processor time"
-        ));
-    }
-    let swap = || {
-        run.samples
-            .iter()
-            .flat_map(|samples| &samples.items)
-            .map(|it| it.swap_used_bytes)
-    };
-    if let (Some(first), Some(most)) = (swap().next(), swap().max())
-        && most.saturating_sub(first) > SWAPPED_BYTES
-    {
-        let megabytes = (most - first) as f64 / 1e6;
-        findings.poor(format!(
-            "memory was short: {megabytes:.0} MB went to swap during the run"
-        ));
-    }
+    machine::judge(run, findings);
 }
 
 fn judge_failures(all: &[Participant], findings: &mut Findings) {
@@ -253,7 +221,7 @@ fn judge_outputs(
 mod tests {
     use super::*;
     use crate::measure::fixture::{at_rates, failed, result, run, sample};
-    use crate::record::{Placement, Sample, Samples};
+    use crate::record::{Placement, Samples};
 
     const STEADY: [f64; 6] = [10.0, 10.1, 9.9, 10.2, 9.8, 10.0];
 
@@ -269,26 +237,6 @@ mod tests {
     #[test]
     fn a_steady_run_is_good() {
         check(|_| {}, Grade::Good, &[]);
-    }
-
-    #[test]
-    fn memory_that_went_to_swap_is_named() {
-        let swapped = |bytes: u64| {
-            let items = [0, bytes].map(|swap| Sample {
-                swap_used_bytes: swap,
-                ..sample(1.0, &[5.0], 50.0)
-            });
-            Some(Samples {
-                interval: 0.25,
-                items: items.to_vec(),
-            })
-        };
-        check(|run| run.samples = swapped(90 << 20), Grade::Good, &[]);
-        check(
-            |run| run.samples = swapped(2_000_000_000),
-            Grade::Poor,
-            &["memory was short: 2000 MB went to swap during the run"],
-        );
     }
 
     #[test]

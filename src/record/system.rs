@@ -19,6 +19,8 @@ pub struct SystemInfo {
     pub memory: Memory,
     /// Graphics processors; empty where there is none or none can be read.
     pub gpu: Vec<Gpu>,
+    /// Whether it ran on its battery; null where it has none, or does not tell.
+    pub on_battery: Option<bool>,
 }
 
 /// Processor cores and clocks.
