@@ -79,7 +79,7 @@ pub struct Run {
     objectives: Vec<String>,
     /// Earlier run to hold this one against, by its id, or `last`: the newest of the same work on this
     /// machine. Ends with 3 where a model became slower
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "no_save")]
     baseline: Option<String>,
     /// Store nothing
     #[arg(long)]

@@ -224,7 +224,7 @@ fn remarks(run: &BenchmarkResponse, all: &[Participant]) -> Vec<String> {
     let mut remarks = Vec::new();
     let failed: usize = all.iter().map(Participant::failed).sum();
     if failed > 0 {
-        let measured = run.results.iter().filter(|r| !r.warmup).count();
+        let measured = run.results.iter().filter(|r| r.is_measured()).count();
         remarks.push(format!(
             "{failed} of {} failed.",
             count(measured, "request")
@@ -265,7 +265,12 @@ fn remarks(run: &BenchmarkResponse, all: &[Participant]) -> Vec<String> {
 /// After how many repetitions it was decided, or that it was not.
 fn decision(run: &BenchmarkResponse) -> Option<String> {
     let ended = run.status == Status::Completed || run.status == Status::Partial;
-    if !run.request.until_decided || !ended {
+    // What was cut short, or has nobody to decide between, decided nothing.
+    let answered = participants(run)
+        .iter()
+        .filter(|it| !it.successes().is_empty())
+        .count();
+    if !run.request.until_decided || !ended || run.status_reason.is_some() || answered < 2 {
         return None;
     }
     let measured = run.results.iter().filter(|it| it.is_measured());

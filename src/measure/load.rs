@@ -45,10 +45,17 @@ pub fn load_summary(
         schedule_delay: distribution(&delays),
         sustained_requests_per_second: rates(&stages, |it| !it.saturated).reduce(f64::max),
         saturated_requests_per_second: rates(&stages, |it| it.saturated).reduce(f64::min),
-        rate_within_objectives: rates(&stages, |it| it.objectives_met == Some(true))
-            .reduce(f64::max),
+        rate_within_objectives: rate_within(&stages),
         stages,
     })
+}
+
+/// The highest rate at which every objective was met, as at every lower one.
+fn rate_within(stages: &[LoadStage]) -> Option<f64> {
+    let missed = rates(stages, |it| it.objectives_met == Some(false)).reduce(f64::min);
+    rates(stages, |it| it.objectives_met == Some(true))
+        .filter(|rate| missed.is_none_or(|missed| *rate < missed))
+        .reduce(f64::max)
 }
 
 fn rates(stages: &[LoadStage], which: fn(&LoadStage) -> bool) -> impl Iterator<Item = f64> {

@@ -177,7 +177,7 @@ impl BenchmarkRequest {
         };
         let beside = [
             (
-                self.execution != Execution::Sequential,
+                self.execution != Execution::Sequential && !self.until_decided,
                 "/execution",
                 "with a load, models take their turns: `sequential`",
             ),

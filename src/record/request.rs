@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Load, ModelName, Parameters, Synthetic};
 
+/// Fewest repetitions by which models can be told apart at all.
+const FEWEST_TO_DECIDE: u32 = 5;
+
 /// Every result holds its prompt: so many bytes of prompts are in one run at most.
 const MOST_PROMPT_BYTES_IN_ALL: u64 = 1 << 30;
 
@@ -64,7 +67,7 @@ pub struct BenchmarkRequest {
     #[oai(default)]
     pub execution: Execution,
     /// Ends as soon as it is sure which model is fastest; `repetitions` is then the most that each may
-    /// have. Needs two models or more, and `interleaved`.
+    /// have, 5 at least. Needs two models or more, and `interleaved`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[oai(default)]
     pub until_decided: bool,
@@ -340,6 +343,12 @@ impl BenchmarkRequest {
     fn check_decision(&self, check: &mut Check) {
         if !self.until_decided {
             return;
+        }
+        if self.load.is_none() && self.repetitions < FEWEST_TO_DECIDE {
+            check.push(
+                "/repetitions",
+                &format!("until it is decided, at least {FEWEST_TO_DECIDE} are needed, better 100"),
+            );
         }
         if self.models.len() < 2 {
             check.push(

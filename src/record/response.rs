@@ -164,7 +164,7 @@ pub struct ModelSummaryStatistics {
 pub struct LoadSummary {
     /// When requests went out.
     pub pattern: LoadPattern,
-    /// Requests a second that were meant to be sent; null in a closed loop.
+    /// Requests a second that were meant to be sent; null in a closed loop and of a sweep.
     pub offered_requests_per_second: Option<f64>,
     /// Measured requests that were sent.
     pub sent: u64,
@@ -172,7 +172,7 @@ pub struct LoadSummary {
     pub answered: u64,
     /// First send → last end, s.
     pub duration: f64,
-    /// `answered` / `duration`.
+    /// `answered` / `duration`; null of a sweep, whose stages have theirs.
     pub requests_per_second: Option<f64>,
     /// Most requests at one time.
     pub peak_in_flight: u64,
@@ -187,7 +187,8 @@ pub struct LoadSummary {
     /// Lowest rate of a sweep at which it fell behind; null where it never did.
     #[serde(default)]
     pub saturated_requests_per_second: Option<f64>,
-    /// Highest rate of a sweep at which every objective was met; null without objectives.
+    /// Highest rate of a sweep at which every objective was met, as at every lower one; null without
+    /// objectives, and where no rate met them.
     #[serde(default)]
     pub rate_within_objectives: Option<f64>,
 }

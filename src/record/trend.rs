@@ -43,7 +43,7 @@ pub struct TrendChange {
     pub id: RunId,
     /// When that was asked for, UTC.
     pub timestamp: DateTime<Utc>,
-    /// What changed, in words, such as `backend version from 0.12.3 to 0.12.6`.
+    /// What changed, in words, such as `the model server changed from 0.12.3 to 0.12.6`.
     pub what: Vec<String>,
     /// All requests of the set-up after it against all of the one before it.
     pub rows: Vec<ComparisonRow>,

@@ -88,6 +88,16 @@ pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Proble
     )
 }
 
+/// A model of the filter over time; its backend may be named apart.
+fn trend_of(model: &str, backend: Option<&str>) -> String {
+    match backend {
+        Some(backend) if !model.contains('@') => {
+            trend::address(&format!("{model}@{backend}"), None)
+        }
+        _ => trend::address(model, None),
+    }
+}
+
 fn values(
     fields: &Fields,
     query: &HistoryQuery,
@@ -113,7 +123,7 @@ fn values(
         "typed": typed,
         "is_filtered": is_filtered,
         "errors": errors,
-        "trend": fields.filled("model").map(|model| trend::address(model, None)),
+        "trend": fields.filled("model").map(|model| trend_of(model, fields.filled("backend"))),
         "next": next,
         "statuses": STATUSES.map(Status::as_str),
         "sort": fields.text("sort"),

@@ -189,7 +189,15 @@ pub fn title(run: &BenchmarkResponse) -> String {
             .first()
             .map(|text| figures::excerpt(text, 80))
     };
-    run.request.name.clone().or_else(prompt).unwrap_or_default()
+    let made_up = || {
+        let synthetic = run.request.synthetic?;
+        Some(format!(
+            "Made-up prompt of about {} tokens",
+            synthetic.tokens
+        ))
+    };
+    let name = run.request.name.clone().or_else(prompt).or_else(made_up);
+    name.unwrap_or_else(|| run.id.to_string())
 }
 
 /// Each model's name, with its backend where two have the same.

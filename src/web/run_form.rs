@@ -85,7 +85,13 @@ pub fn by_field(errors: &[FieldError]) -> Messages {
         let name = pointer
             .trim_end_matches(|c: char| c.is_ascii_digit())
             .trim_end_matches('/');
-        let name = if name.is_empty() { pointer } else { name };
+        let name = match name {
+            "" => pointer,
+            // What is wrong with the whole stands at the field that decides it.
+            "load" => "load/max_requests",
+            "synthetic" => "synthetic/tokens",
+            name => name,
+        };
         messages
             .entry(name.to_owned())
             .or_default()

@@ -144,7 +144,7 @@ const MEASURING: [Field; 9] = [
         "until_decided",
         Kind::Check,
         "Until it is decided",
-        "Ends as soon as it is sure which model is fastest; repetitions are then the most of them. Needs the order “in turn”.",
+        "Ends as soon as it is sure which model is fastest; repetitions are then the most of them, 5 at least, better 100. Needs the order “in turn”.",
     ),
     field(
         "objectives",
