@@ -9,14 +9,16 @@ mod system;
 mod unsaved;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures_util::Stream;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,16 +27,17 @@ use tracing::Instrument;
 use self::calibration::Calibrations;
 use self::execution::{Execution, conclude};
 use self::system::States;
+use crate::agent;
 use crate::backend::stream::Bounds;
 use crate::backend::transport::{Deadlines, Transport};
 use crate::backend::{self, BackendError};
 use crate::config::Config;
-use crate::machine::{self, Watch};
-use crate::measure::{self, GapPool};
+use crate::machine::{self, Machine, Watch};
+use crate::measure::{self, GapPool, Price, RateCourse};
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryPage,
     HistoryQuery, LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId,
-    SavedPrompt, Status, Validity,
+    SavedPrompt, Status, SystemInfo, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -84,6 +87,8 @@ struct Inner {
     stopping: CancellationToken,
     watch: Mutex<Watch>,
     states: States,
+    /// What this machine is, and when that was asked.
+    system_info: tokio::sync::Mutex<Option<(Instant, SystemInfo)>>,
     calibrations: Calibrations,
     /// Ended, but not in the database yet.
     unsaved: Mutex<HashMap<RunId, BenchmarkResponse>>,
@@ -105,7 +110,7 @@ impl App {
         let store = Store::open(&config.database_url()).await?;
         for id in store.interrupt_unfinished().await? {
             if let Some(mut run) = store.run(&id).await? {
-                conclude(&mut run, &[]);
+                conclude(&mut run, &[], &[], price(&config).as_ref());
                 store.update_run(&run).await?;
                 tracing::warn!(%id, "the run was interrupted by the end of an earlier process");
             }
@@ -117,6 +122,8 @@ impl App {
             backends,
             bounds: bounds(&config),
             sampling: config.sampling.clone(),
+            machine: Arc::new(Machine::new(config.nvml_library())),
+            settings: config.backends.clone(),
         };
         let inner = Inner {
             store,
@@ -128,6 +135,7 @@ impl App {
             stopping: CancellationToken::new(),
             watch: Mutex::default(),
             states: States::default(),
+            system_info: tokio::sync::Mutex::default(),
             calibrations: Calibrations::default(),
             unsaved: Mutex::default(),
             _reference: reference,
@@ -175,7 +183,7 @@ impl App {
             queue_position: ticket.position(),
             total_requests: plan.total(),
             request,
-            system_info: machine::system_info(),
+            system_info: self.system_info().await,
             results: Vec::new(),
             summary: Vec::new(),
             environment,
@@ -183,6 +191,7 @@ impl App {
             finished_at: None,
             worker: machine::hostname(),
             samples: None,
+            remote_samples: Vec::new(),
         };
         self.look_up_calibration().await;
         // In a task of its own: who asked may go away between the two steps.
@@ -210,7 +219,7 @@ impl App {
         let models = &run.environment.models;
         let job = Job {
             id: run.id.clone(),
-            digests: models.iter().map(|model| model.digest.clone()).collect(),
+            models: models.clone(),
             request: run.request.clone(),
             calibration: self.known_calibration(),
             planned: AtomicU32::new(plan.total()),
@@ -231,6 +240,7 @@ impl App {
             is_behind: false,
             answer_bytes: 0,
             gaps,
+            courses: vec![RateCourse::default(); pools],
         };
         let task = tokio::spawn(execution.carry_out(ticket, ended).instrument(span));
         self.inner.runs.spawn(async move {
@@ -456,6 +466,25 @@ fn completed(mut run: BenchmarkResponse, stored: Option<BenchmarkResponse>) -> B
         *result = whole;
     }
     run
+}
+
+/// Tells what this machine does, for runs on another one, until `shutdown` is done.
+pub async fn serve_agent(
+    config: &Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let machine = Arc::new(Machine::new(config.nvml_library()));
+    agent::server::serve(machine, config.api_token.clone(), listener, shutdown).await
+}
+
+/// What energy costs, where that is set.
+fn price(config: &Config) -> Option<Price> {
+    let energy = &config.energy;
+    (energy.price_per_kwh > 0.0).then(|| Price {
+        per_kwh: energy.price_per_kwh,
+        currency: energy.currency.clone(),
+    })
 }
 
 fn bounds(config: &Config) -> Bounds {

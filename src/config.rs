@@ -44,6 +44,8 @@ pub struct Config {
     pub timeouts: TimeoutsConfig,
     /// Looking at the machine.
     pub sampling: SamplingConfig,
+    /// What energy costs.
+    pub energy: EnergyConfig,
     /// Finding out how well this machine can measure.
     pub calibration: CalibrationConfig,
     /// What is logged, and how.
@@ -62,6 +64,12 @@ pub struct BackendConfig {
     pub api_key: Secret,
     /// Route that is timed: `generate`/`chat` for Ollama, `chat`/`completions` for OpenAI-compatible ones; empty is the kind's own default.
     pub endpoint: Endpoint,
+    /// Its process on this machine, by number or by its program's name; empty finds whoever listens at `url`.
+    pub process: String,
+    /// Where `ollama-benchmarker agent` listens on its machine, such as `http://192.0.2.7:8001`; empty is no agent.
+    pub agent_url: String,
+    /// Token of that agent.
+    pub agent_token: Secret,
 }
 
 /// Which protocol a model server speaks.
@@ -142,6 +150,18 @@ pub struct SamplingConfig {
     pub baseline: f64,
     /// Most samples a run keeps; beyond it the interval doubles.
     pub max_samples: usize,
+    /// NVIDIA's management library (NVML), where it is not in one of the usual places.
+    pub nvml_library: String,
+}
+
+/// What energy costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnergyConfig {
+    /// Price of a kilowatt-hour; 0 is not known, and then no cost is told.
+    pub price_per_kwh: f64,
+    /// What that price is in, such as `EUR`.
+    pub currency: String,
 }
 
 /// Finding out how well this machine can measure.
@@ -225,6 +245,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             timeouts: TimeoutsConfig::default(),
             sampling: SamplingConfig::default(),
+            energy: EnergyConfig::default(),
             calibration: CalibrationConfig::default(),
             log: LogConfig::default(),
         }
@@ -266,6 +287,16 @@ impl Default for SamplingConfig {
             interval: 0.25,
             baseline: 0.5,
             max_samples: 2048,
+            nvml_library: String::new(),
+        }
+    }
+}
+
+impl Default for EnergyConfig {
+    fn default() -> Self {
+        Self {
+            price_per_kwh: 0.0,
+            currency: "EUR".into(),
         }
     }
 }
@@ -306,6 +337,12 @@ impl Config {
         let folders = directories::ProjectDirs::from("", "", "ollama-benchmarker");
         let folder = folders.map_or_else(PathBuf::new, |it| it.data_dir().to_path_buf());
         format!("sqlite:{}", folder.join("benchmarker.db").display())
+    }
+
+    /// NVIDIA's management library, where that is named.
+    pub fn nvml_library(&self) -> Option<PathBuf> {
+        let path = self.sampling.nvml_library.trim();
+        (!path.is_empty()).then(|| PathBuf::from(path))
     }
 
     /// Path of the configuration file that is read where none is named.

@@ -5,6 +5,7 @@
 //! into a `measure::timeline::Timeline` while `machine` looks at the computer, `measure` turns that
 //! into figures, `store` keeps them, and `api`, `web` and `cli` show them through `app`.
 
+pub mod agent;
 pub mod api;
 pub mod app;
 pub mod backend;

@@ -131,6 +131,8 @@ fn result(seed: u64, chunks: usize) -> BenchmarkResult {
             ..Throughput::default()
         },
         system_impact: SystemImpact::default(),
+        energy: None,
+        cooled_down: None,
         placement: None,
         notes: Vec::new(),
         chunks: Some(Chunks {

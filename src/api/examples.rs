@@ -14,9 +14,10 @@ use super::problem::Problem;
 use crate::measure::{self, timeline};
 use crate::record::{
     BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Calibration, Clock, Cpu,
-    Environment, FieldError, Memory, ModelDetails, ModelEnvironment, ModelName, ModelSummary,
-    NewPrompt, RunEvent, RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt, Status,
-    SystemImpact, SystemInfo, SystemNow, TextArrived, Trend, Validity,
+    Environment, FieldError, Gpu, GpuSample, Location, Memory, ModelDetails, ModelEnvironment,
+    ModelName, ModelSummary, NewPrompt, Pressure, RunEvent, RunFinished, RunId, RunStarted, Sample,
+    Samples, SavedPrompt, ServerSample, ServerState, Status, SystemImpact, SystemInfo, SystemNow,
+    TextArrived, Trend, UnknownFigure, Validity,
 };
 
 /// The examples of one operation.
@@ -149,8 +150,20 @@ fn system_info() -> SystemInfo {
             available_bytes: Some(12 << 30),
             used_bytes: Some(4 << 30),
         },
-        gpu: Vec::new(),
-        on_battery: None,
+        gpu: vec![Gpu {
+            name: Some("NVIDIA RTX 4000 Ada".into()),
+            vendor: Some("nvidia".into()),
+            memory_total_bytes: Some(20 << 30),
+            driver_version: Some("580.95.05".into()),
+            cuda_version: Some("13.0".into()),
+            power_limit_watts: Some(130.0),
+            ..Gpu::default()
+        }],
+        unavailable: vec![UnknownFigure {
+            field: "cpu_energy_joules".into(),
+            reason: "/sys/class/powercap/intel-rapl:0/energy_uj may be read by root only".into(),
+        }],
+        ..SystemInfo::default()
     }
 }
 
@@ -165,8 +178,35 @@ fn sample() -> Sample {
         memory_used_bytes: 4 << 30,
         memory_available_bytes: 12 << 30,
         memory_percent: 25.0,
-        swap_used_bytes: 0,
         load_average: Some(0.5),
+        pressure: Some(Pressure {
+            cpu_percent: Some(2.5),
+            memory_percent: Some(0.0),
+            io_percent: Some(0.0),
+        }),
+        own_cpu_percent: Some(1.2),
+        other_cpu_percent: Some(3.4),
+        servers: vec![ServerSample {
+            backend: "ollama".into(),
+            state: ServerState::Running,
+            processes: 2,
+            cpu_percent: Some(45.4),
+            memory_bytes: Some(2 << 30),
+            major_faults: Some(0),
+        }],
+        gpus: vec![GpuSample {
+            utilization_percent: Some(93.0),
+            memory_activity_percent: Some(71.0),
+            memory_used_bytes: Some(3 << 30),
+            server_memory_bytes: Some(2 << 30),
+            power_watts: Some(121.5),
+            temperature_celsius: Some(68.0),
+            clock_mhz: Some(2175.0),
+            memory_clock_mhz: Some(8750.0),
+            throttle_reasons: Some(vec!["sw_power_cap".into()]),
+            energy_joules: Some(60.75),
+        }],
+        ..Sample::default()
     }
 }
 
@@ -265,6 +305,8 @@ fn result(repetition: u32, pace: f64) -> BenchmarkResult {
             cpu_delta: vec![60.0, 12.0],
             memory_delta: Some(0.5),
         },
+        energy: None,
+        cooled_down: None,
         placement: None,
         notes: measured.notes,
         chunks: Some(measured.chunks),
@@ -290,6 +332,7 @@ fn queued() -> BenchmarkResponse {
                 backend: "ollama".into(),
                 backend_kind: "ollama".into(),
                 backend_version: Some("0.12.6".into()),
+                location: Location::Local,
                 ..ModelEnvironment::default()
             }],
         },
@@ -297,6 +340,7 @@ fn queued() -> BenchmarkResponse {
         finished_at: None,
         worker: Some("workstation".into()),
         samples: None,
+        remote_samples: Vec::new(),
     }
 }
 
@@ -309,6 +353,7 @@ fn finished() -> BenchmarkResponse {
         samples: Some(Samples {
             interval: 0.25,
             items: vec![sample()],
+            ..Samples::default()
         }),
         ..queued()
     };

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::{App, AppError};
-use crate::machine;
 use crate::measure;
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, FieldError, HistoryDetail, HistoryQuery, ModelName, RunId,
@@ -39,7 +38,7 @@ impl App {
                 .collect()
         };
         let wanted = named(request);
-        let here = machine::system_info();
+        let here = self.system_info().await;
         let runs = self.inner.store.history(&query).await?.runs;
         let newest = runs.into_iter().find(|run| {
             wanted.is_subset(&named(&run.request))

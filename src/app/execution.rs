@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::App;
-use crate::machine;
-use crate::measure::{self, GapPool};
+use super::{App, price};
+use crate::measure::{self, GapPool, Price, RateCourse};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, ErrorCode, ErrorInfo, Queued, RequestFinished, RunEvent,
-    RunFinished, RunStarted, Samples, Status,
+    RunFinished, RunStarted, Status,
 };
-use crate::run::engine::{self, Finished, Job};
+use crate::run::engine::{self, Finished, Job, Seen};
 use crate::run::queue::Ticket;
 use crate::store::StoreError;
 
@@ -45,6 +45,8 @@ pub struct Execution {
     /// The gaps of each model, in the order of the request: the chunks themselves are in the database.
     /// Empty where chunks are kept, because the stages of a sweep are looked at each for itself.
     pub gaps: Vec<GapPool>,
+    /// The decode rate of each model over the run, in the same order.
+    pub courses: Vec<RateCourse>,
 }
 
 /// Why a run ended before its plan did.
@@ -55,9 +57,14 @@ enum Cut {
     Failed(String),
 }
 
-/// Everything about a run that follows from its results. `gaps` are those of each model where its
-/// results have no chunks any more.
-pub fn conclude(run: &mut BenchmarkResponse, gaps: &[GapPool]) {
+/// Everything about a run that follows from its results and samples. `gaps` and `courses` are those of
+/// each model where its results have no chunks any more.
+pub fn conclude(
+    run: &mut BenchmarkResponse,
+    gaps: &[GapPool],
+    courses: &[RateCourse],
+    price: Option<&Price>,
+) {
     let models: Vec<(String, String)> = run
         .environment
         .models
@@ -77,6 +84,7 @@ pub fn conclude(run: &mut BenchmarkResponse, gaps: &[GapPool]) {
         one.objectives = measure::objective_outcomes(&objectives, one, &own);
         one.goodput = measure::goodput(&objectives, &own);
     }
+    measure::surround(run, courses, price);
     run.validity = measure::validity(run);
 }
 
@@ -129,7 +137,8 @@ impl Execution {
         self.run.status = Status::Running;
         self.run.queue_position = None;
         // It may have waited for hours.
-        self.run.system_info = machine::system_info();
+        self.run.system_info = self.app.system_info().await;
+        self.look_at_servers().await;
         self.save().await;
         let total = self.run.total_requests;
         self.job.log.announce(RunEvent::RunStarted(RunStarted {
@@ -174,7 +183,7 @@ impl Execution {
             }
         }
         match task.await {
-            Ok(Ok(samples)) => self.keep_samples(samples).await,
+            Ok(Ok(seen)) => self.keep_samples(seen).await,
             Ok(Err(error)) => cut = Some(Cut::Failed(error.to_string())),
             Err(error) => cut = Some(Cut::Failed(format!("the run broke off: {error}"))),
         }
@@ -196,6 +205,9 @@ impl Execution {
         let result = &finished.result;
         if let Some(gaps) = self.gaps.get_mut(finished.model) {
             gaps.add(result);
+        }
+        if let Some(course) = self.courses.get_mut(finished.model) {
+            course.add(result);
         }
         let stored = persist(&self.job.cancel, || store.add_result(&id, index, result)).await;
         if let Err(error) = stored {
@@ -234,14 +246,35 @@ impl Execution {
         }
     }
 
-    async fn keep_samples(&mut self, samples: Samples) {
+    /// Where the models are before the first request, and how their servers are set.
+    async fn look_at_servers(&mut self) {
+        let app = self.app.clone();
+        let models = std::mem::take(&mut self.run.environment.models);
+        let looks = models.into_iter().map(|mut model| async {
+            if let Some(backend) = app.inner.engine.backends.get(&model.backend) {
+                model.placement_before = backend.placement(&model.model).await;
+            }
+            model
+        });
+        self.run.environment.models = join_all(looks).await;
+        let settings = self.app.server_settings(&self.run.environment).await;
+        for model in &mut self.run.environment.models {
+            if let Some(found) = settings.get(&model.backend) {
+                model.server_settings.clone_from(found);
+            }
+        }
+    }
+
+    async fn keep_samples(&mut self, seen: Seen) {
         let (store, id) = (&self.app.inner.store, &self.run.id);
         let patient = CancellationToken::new();
-        if let Err(error) = persist(&patient, || store.save_samples(id, &samples)).await {
+        let Seen { samples, remote } = seen;
+        if let Err(error) = persist(&patient, || store.save_samples(id, &samples, &remote)).await {
             tracing::error!(%error, "the samples could not be stored");
             self.is_behind = true;
         }
         self.run.samples = Some(samples);
+        self.run.remote_samples = remote;
     }
 
     fn finish(&mut self, cut: Option<Cut>) {
@@ -266,7 +299,13 @@ impl Execution {
         };
         run.queue_position = None;
         run.finished_at = Some(Utc::now());
-        conclude(run, &self.gaps);
+        for model in &mut run.environment.models {
+            let own = run.results.iter().rev();
+            let mut own = own.filter(|it| it.model == model.model && it.backend == model.backend);
+            model.placement_after = own.find_map(|it| it.placement.clone());
+        }
+        let price = price(&self.app.config);
+        conclude(run, &self.gaps, &self.courses, price.as_ref());
         tracing::info!(
             status = run.status.as_str(),
             results = run.results.len(),
@@ -318,7 +357,9 @@ pub async fn store_whole(app: &App, run: &BenchmarkResponse) -> Result<(), Store
         store.add_result(&run.id, index, result).await?;
     }
     if let Some(samples) = &run.samples {
-        store.save_samples(&run.id, samples).await?;
+        store
+            .save_samples(&run.id, samples, &run.remote_samples)
+            .await?;
     }
     store.update_run(run).await
 }

@@ -84,6 +84,7 @@ impl App {
                     message: format!("`{name}` is named twice"),
                 }]));
             }
+            let location = self.location(&name.backend).await;
             environment.models.push(ModelEnvironment {
                 model: summary.name,
                 backend: name.backend,
@@ -93,6 +94,8 @@ impl App {
                 quantization: summary.quantization,
                 parameter_size: summary.parameter_size,
                 synthetic: summary.synthetic,
+                location,
+                ..ModelEnvironment::default()
             });
         }
         Ok(environment)

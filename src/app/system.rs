@@ -1,7 +1,7 @@
 //! This machine and the model servers, now: what every open page asks for every few seconds.
 
-use std::collections::HashMap;
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::App;
 use crate::backend::Backend;
 use crate::machine;
-use crate::record::{BackendState, SystemNow};
+use crate::record::{BackendState, Environment, Location, Sample, SystemInfo, SystemNow};
 
 /// How long a backend may take to say that it is there.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,21 +23,96 @@ pub(super) type States = Mutex<HashMap<String, (Instant, BackendState)>>;
 impl App {
     /// This machine and the backends, now.
     pub async fn system(&self) -> SystemNow {
-        let backends = self.states().await;
-        let sample = self
-            .inner
-            .watch
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .look();
+        let (backends, system_info, sample) =
+            tokio::join!(self.states(), self.known_system_info(), self.sample());
         let load = self.inner.queue.load();
         SystemNow {
-            system_info: machine::system_info(),
+            system_info,
             sample,
             backends,
             database: self.inner.store.kind().to_owned(),
             running: u32::try_from(load.running).unwrap_or(u32::MAX),
             queued: u32::try_from(load.waiting).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// This machine: drivers are asked, which may take a while.
+    pub(super) async fn system_info(&self) -> SystemInfo {
+        let machine = Arc::clone(&self.inner.engine.machine);
+        let asked = tokio::task::spawn_blocking(move || machine.info()).await;
+        asked.unwrap_or_default()
+    }
+
+    /// The same, as it was a moment ago: every open page asks for it.
+    async fn known_system_info(&self) -> SystemInfo {
+        let mut known = self.inner.system_info.lock().await;
+        match &*known {
+            Some((asked, info)) if asked.elapsed() < KEPT => info.clone(),
+            _ => {
+                let info = self.system_info().await;
+                *known = Some((Instant::now(), info.clone()));
+                info
+            }
+        }
+    }
+
+    /// What this machine is doing; `None` until there are two looks.
+    async fn sample(&self) -> Option<Sample> {
+        let app = self.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let engine = &app.inner.engine;
+            let targets = || {
+                let settings = engine.settings.iter();
+                settings
+                    .filter_map(|(name, settings)| machine::local(name, settings))
+                    .collect()
+            };
+            let mut watch = app
+                .inner
+                .watch
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            watch.look(&engine.machine, targets)
+        });
+        looked.await.ok().flatten()
+    }
+
+    /// Settings of the model servers of a run that are on this machine, by backend.
+    pub(super) async fn server_settings(
+        &self,
+        environment: &Environment,
+    ) -> BTreeMap<String, BTreeMap<String, String>> {
+        let engine = Arc::clone(&self.inner.engine);
+        let backends: BTreeSet<String> = environment
+            .models
+            .iter()
+            .map(|model| model.backend.clone())
+            .collect();
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = backends.into_iter().filter_map(|name| {
+                let target = machine::local(&name, engine.settings.get(&name)?)?;
+                let settings = engine.machine.server_settings(&target);
+                Some((name, settings.into_iter().collect()))
+            });
+            found.collect()
+        });
+        looked.await.unwrap_or_default()
+    }
+
+    /// Where the server of a backend is, seen from here.
+    pub(super) async fn location(&self, backend: &str) -> Location {
+        let Some(settings) = self.inner.engine.settings.get(backend).cloned() else {
+            return Location::Local;
+        };
+        if !settings.process.trim().is_empty() {
+            return Location::Local;
+        }
+        // Names are asked for, which may take a while.
+        let asked = tokio::task::spawn_blocking(move || machine::is_local(&settings.url)).await;
+        match asked.ok().flatten() {
+            Some(true) => Location::Local,
+            Some(false) => Location::Remote,
+            None => Location::Unknown,
         }
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::framing::Framing;
@@ -175,6 +176,7 @@ impl Backend for Ollama {
             cpu_percent: (size > 0).then(|| 100.0 * size.saturating_sub(vram) as f64 / size as f64),
             context_length: loaded.context_length,
             digest: loaded.digest,
+            expires_at: loaded.expires_at,
         })
     }
 
@@ -278,6 +280,16 @@ struct Loaded {
     size_vram: Option<u64>,
     context_length: Option<u64>,
     digest: Option<String>,
+    /// Absent or of another shape, it is not known.
+    #[serde(default, deserialize_with = "lenient_time")]
+    expires_at: Option<DateTime<Utc>>,
+}
+
+fn lenient_time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let text = Value::deserialize(deserializer)?;
+    Ok(text.as_str().and_then(|text| text.parse().ok()))
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 //! Results go to standard output, progress and logs to standard error. What a command found is an
 //! [`Exit`]; what went wrong is an error whose kind decides the exit code.
 
+mod agent;
 mod calibrate;
 mod compare;
 mod completions;
@@ -87,6 +88,8 @@ enum Command {
     Openapi,
     /// Run the built-in reference model server alone
     Reference(reference::Reference),
+    /// Tell what this machine does to runs on another one, where models are served here
+    Agent(agent::Agent),
     /// Ask a running server whether it is ready, for health checks of containers
     Health,
     /// Print shell completions
@@ -138,7 +141,7 @@ impl Cli {
     /// is wrong.
     pub fn log_filter(&self) -> &'static str {
         match &self.command {
-            None | Some(Command::Serve(_) | Command::Reference(_)) => "info",
+            None | Some(Command::Serve(_) | Command::Reference(_) | Command::Agent(_)) => "info",
             _ => "warn",
         }
     }
@@ -157,6 +160,7 @@ impl Cli {
             Some(Command::Migrate) => migrate::execute(&config).await,
             Some(Command::Openapi) => openapi::execute(),
             Some(Command::Reference(command)) => command.execute().await,
+            Some(Command::Agent(command)) => command.execute(config).await,
             Some(Command::Health) => health::execute(&config).await,
             Some(Command::Completions(command)) => command.execute(),
         }

@@ -1,17 +1,20 @@
 //! Bars on standard error while a run goes on; nothing where that is no terminal.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{figures, values};
-use crate::record::{BenchmarkResponse, RunEvent};
+use crate::record::{BenchmarkResponse, CoolingDown, Location, RunEvent, Sample, SampleTaken};
 
 /// One bar for the run and a line for each of its models.
 pub struct Progress {
     bars: MultiProgress,
     run: ProgressBar,
     models: Vec<Line>,
+    /// A meter for each machine: this one, and those of backends that an agent looks at.
+    machines: Vec<(Option<String>, ProgressBar)>,
 }
 
 struct Line {
@@ -39,7 +42,22 @@ impl Progress {
         let models =
             models.map(|it| line(values::brief(&format!("{}@{}", it.model, it.backend), 60)));
         let models = models.collect();
+        let meter = || {
+            let bar = bars.add(ProgressBar::new_spinner());
+            bar.set_style(style("  {msg}"));
+            bar
+        };
+        let backends: BTreeSet<&String> = (run.environment.models.iter())
+            .filter(|it| it.location == Location::Remote)
+            .map(|it| &it.backend)
+            .collect();
+        let remote = backends
+            .into_iter()
+            .map(|name| (Some(name.clone()), meter()));
+        let mut machines = vec![(None, meter())];
+        machines.extend(remote);
         Self {
+            machines,
             bars,
             run: whole,
             models,
@@ -62,6 +80,7 @@ impl Progress {
                 self.run
                     .set_message(format!("stage {}: {what}", stage.stage + 1));
             }
+            RunEvent::CoolingDown(pause) => self.run.set_message(pause_words(pause)),
             RunEvent::RequestStarted(started) => {
                 let what = if started.warmup {
                     "warm-up"
@@ -88,7 +107,20 @@ impl Progress {
                     self.say(finished.model_index, &words);
                 }
             }
-            RunEvent::SampleTaken(_) | RunEvent::RunFinished(_) => {}
+            RunEvent::SampleTaken(taken) => self.machine(taken),
+            RunEvent::RunFinished(_) => {}
+        }
+    }
+
+    /// A line of meters for each machine.
+    fn machine(&self, taken: &SampleTaken) {
+        let place = self.machines.iter().position(|it| it.0 == taken.backend);
+        let meter = place
+            .and_then(|place| self.machines.get(place))
+            .or_else(|| self.machines.first());
+        if let Some((backend, bar)) = meter {
+            let name = backend.as_deref().unwrap_or("this machine");
+            bar.set_message(format!("{name}: {}", meters(&taken.sample)));
         }
     }
 
@@ -105,5 +137,75 @@ impl Progress {
     pub fn finish(self) {
         // A terminal that went away has no bars to clear.
         let _ = self.bars.clear();
+    }
+}
+
+fn pause_words(pause: &CoolingDown) -> String {
+    let waited = format!("{:.0} of at most {:.0} s", pause.waited, pause.at_most);
+    match (pause.temperature_celsius, pause.target_celsius) {
+        (Some(now), Some(target)) => {
+            format!("cooling down: {now:.0} °C, waits for {target:.0} °C ({waited})")
+        }
+        _ => format!("pause: {waited}"),
+    }
+}
+
+/// What a machine does, in a line.
+fn meters(sample: &Sample) -> String {
+    let percent = |value: f64| format!("{value:.0} %");
+    let mut parts = vec![format!("CPU {}", percent(sample.cpu_percent))];
+    for server in &sample.servers {
+        let used = server.cpu_percent.map_or_else(|| "–".to_owned(), percent);
+        parts.push(format!("model server {used}"));
+    }
+    parts.push(format!("memory {}", percent(sample.memory_percent)));
+    for (place, gpu) in sample.gpus.iter().enumerate() {
+        let figures = [
+            gpu.utilization_percent.map(percent),
+            gpu.power_watts.map(|watts| format!("{watts:.0} W")),
+            gpu.temperature_celsius
+                .map(|degrees| format!("{degrees:.0} °C")),
+        ];
+        let figures: Vec<String> = figures.into_iter().flatten().collect();
+        parts.push(format!("GPU {place} {}", figures.join(", ")));
+    }
+    parts.join(" · ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{GpuSample, ServerSample};
+
+    #[test]
+    fn meters_fit_a_line() {
+        let sample = Sample {
+            cpu_percent: 43.2,
+            memory_percent: 61.0,
+            servers: vec![ServerSample {
+                cpu_percent: Some(38.0),
+                ..ServerSample::default()
+            }],
+            gpus: vec![GpuSample {
+                utilization_percent: Some(97.0),
+                temperature_celsius: Some(71.0),
+                ..GpuSample::default()
+            }],
+            ..Sample::default()
+        };
+        insta::assert_snapshot!(meters(&sample), @"CPU 43 % · model server 38 % · memory 61 % · GPU 0 97 %, 71 °C");
+    }
+
+    #[test]
+    fn a_pause_says_what_it_waits_for() {
+        let mut pause = CoolingDown {
+            waited: 12.3,
+            at_most: 600.0,
+            temperature_celsius: Some(71.0),
+            target_celsius: Some(60.0),
+        };
+        insta::assert_snapshot!(pause_words(&pause), @"cooling down: 71 °C, waits for 60 °C (12 of at most 600 s)");
+        pause.target_celsius = None;
+        insta::assert_snapshot!(pause_words(&pause), @"pause: 12 of at most 600 s");
     }
 }

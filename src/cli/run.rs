@@ -13,7 +13,9 @@ use super::{Exit, Usage, calibrate, parameters, report, signals, values};
 use crate::app::{App, AppError};
 use crate::config::Config;
 use crate::measure;
-use crate::record::{BenchmarkRequest, BenchmarkResponse, Execution, KeepAlive, Status, Think};
+use crate::record::{
+    BenchmarkRequest, BenchmarkResponse, Cooldown, Execution, KeepAlive, Status, Think,
+};
 
 /// Repetitions where nobody says how many.
 const REPETITIONS: u32 = 3;
@@ -62,6 +64,10 @@ pub struct Run {
     /// Unload the model before each measured request, so that loading is measured
     #[arg(long)]
     cold: bool,
+    /// Pause before each measured request but the first: seconds, such as 30s, or until it is as cool
+    /// as, such as, 60C (the hottest GPU, else the processor; 10 minutes at most)
+    #[arg(long, value_name = "PAUSE", value_parser = values::cooldown)]
+    cooldown: Option<Cooldown>,
     /// Longest time for one request, s
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     timeout: Option<f64>,
@@ -161,6 +167,7 @@ impl Run {
         };
         request.warmup = self.warmup;
         request.until_decided = self.until_decided;
+        request.cooldown = self.cooldown;
         request.execution = if self.until_decided {
             Execution::Interleaved
         } else {

@@ -118,6 +118,11 @@ impl Config {
             let message = format!("is {value} s; must be from {low} to {high} s");
             return Some((key.to_owned(), message));
         }
+        let price = self.energy.price_per_kwh;
+        if !(0.0..=1e9).contains(&price) {
+            let message = format!("is {price}; must be from 0 to 1000000000");
+            return Some(("energy.price_per_kwh".into(), message));
+        }
         if !(16..=1_000_000).contains(&sampling.max_samples) {
             let message = format!("is {}; must be from 16 to 1000000", sampling.max_samples);
             return Some(("sampling.max_samples".into(), message));

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use sysinfo::System;
 
-use crate::record::{Cpu, Memory, SystemInfo};
+use super::platform as here;
+use crate::record::{Cpu, SystemInfo};
 
-const GIB: f64 = (1u64 << 30) as f64;
-
-/// The machine, as it is now.
+/// The machine, as it is now, but for its graphics processors.
 pub fn system_info() -> SystemInfo {
     let Ok(mut system) = System::new() else {
         return SystemInfo {
@@ -17,7 +16,6 @@ pub fn system_info() -> SystemInfo {
         };
     };
     system.refresh_cpu_all();
-    system.refresh_memory();
     let cpus = system.cpus();
     let clocks: Vec<f64> = cpus
         .iter()
@@ -29,6 +27,7 @@ pub fn system_info() -> SystemInfo {
         .first()
         .map(|cpu| cpu.brand().trim().to_owned())
         .unwrap_or_default();
+    let (governor, frequency_driver) = here::governor();
     SystemInfo {
         platform: platform(),
         processor: if brand.is_empty() {
@@ -40,15 +39,25 @@ pub fn system_info() -> SystemInfo {
         cpu: Cpu {
             physical_cores: System::physical_core_count().ok().and_then(count),
             total_cores: count(cpus.len()),
-            max_frequency: stated_clock("cpuinfo_max_freq"),
-            min_frequency: stated_clock("cpuinfo_min_freq"),
+            max_frequency: here::stated_clock("cpuinfo_max_freq"),
+            min_frequency: here::stated_clock("cpuinfo_min_freq"),
             current_frequency: (!clocks.is_empty())
                 .then(|| clocks.iter().sum::<f64>() / clocks.len() as f64),
+            governor,
+            frequency_driver,
         },
-        memory: memory(&system),
+        memory: here::memory().unwrap_or_default(),
         gpu: Vec::new(),
         on_battery: on_battery(Path::new("/sys/class/power_supply")),
+        power_profile: power_profile(Path::new("/sys/firmware/acpi/platform_profile")),
+        container: here::container(),
+        unavailable: Vec::new(),
     }
+}
+
+fn power_profile(file: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// Name of the machine in its network.
@@ -78,16 +87,6 @@ fn platform() -> String {
     format!("{name}{os}{kernel} {}", System::cpu_arch())
 }
 
-/// A clock that the kernel states for the first core, MHz; it writes kHz.
-fn stated_clock(file: &str) -> Option<f64> {
-    let path = Path::new("/sys/devices/system/cpu/cpu0/cpufreq").join(file);
-    let text = std::fs::read_to_string(path).ok()?;
-    text.trim()
-        .parse::<f64>()
-        .ok()
-        .map(|kilohertz| kilohertz / 1000.0)
-}
-
 /// Whether a battery of the machine discharges, as the kernel lists its power supplies. Batteries of
 /// mice and the like have the scope `Device`.
 fn on_battery(supplies: &Path) -> Option<bool> {
@@ -103,24 +102,6 @@ fn on_battery(supplies: &Path) -> Option<bool> {
     batteries
         .map(|battery| read(&battery, "status") == "Discharging")
         .reduce(|one, other| one || other)
-}
-
-fn memory(system: &System) -> Memory {
-    let (total, used) = (system.total_memory(), system.used_memory());
-    let available = system.available_memory();
-    Memory {
-        total: total as f64 / GIB,
-        available: available as f64 / GIB,
-        used: used as f64 / GIB,
-        percent_used: if total > 0 {
-            100.0 * used as f64 / total as f64
-        } else {
-            0.0
-        },
-        total_bytes: Some(total),
-        available_bytes: Some(available),
-        used_bytes: Some(used),
-    }
 }
 
 #[cfg(test)]

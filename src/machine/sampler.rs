@@ -1,14 +1,29 @@
 //! Samples at a fixed interval on a thread of its own, bounded in count.
 
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Eye, MachineError};
-use crate::record::{Sample, Samples};
+use super::target::Target;
+use super::{Eye, Machine, MachineError, platform};
+use crate::record::{Sample, SamplerCost, Samples};
 
 /// The last look of the baseline is this part of an interval before its end.
 const MARGIN: u32 = 10;
+
+/// How to look at the machine.
+#[derive(Clone, Debug)]
+pub struct Sampling {
+    /// So long before the run begins.
+    pub baseline: Duration,
+    /// Time between two looks.
+    pub interval: Duration,
+    /// No more samples are kept: beyond it only every second one is, then every fourth, and so on.
+    pub max_samples: usize,
+    /// Model servers to look for.
+    pub targets: Vec<Target>,
+}
 
 /// A thread that looks at the machine until it is stopped.
 pub struct Sampler {
@@ -18,42 +33,33 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Starts looking, every `interval`. Offsets are seconds since `zero`, which is `baseline`
-    /// after now and a little, so that the last look of the baseline lies before it. No more than
-    /// `max_samples` are kept: beyond it only every second one is, then every fourth, and so on.
-    /// `observer` sees every sample.
+    /// Starts looking. Offsets are seconds since `zero`, which is the baseline after now and a little,
+    /// so that the last look of the baseline lies before it. `observer` sees every sample. Opening
+    /// drivers and searching for servers takes a while: the caller must not be in a hurry.
     pub fn start(
-        baseline: Duration,
-        interval: Duration,
-        max_samples: usize,
-        mut observer: impl FnMut(&Sample) + Send + 'static,
+        machine: &Arc<Machine>,
+        sampling: Sampling,
+        observer: impl FnMut(&Sample) + Send + 'static,
     ) -> Result<Self, MachineError> {
         let (stop, stopped) = channel();
-        let mut eye = Eye::new()?;
+        let Sampling {
+            baseline,
+            interval,
+            max_samples,
+            targets,
+        } = sampling;
+        let eye = machine.eye(targets)?;
         let begun = Instant::now();
         let zero = begun + baseline + interval / MARGIN;
+        let watcher = Watcher {
+            eye,
+            zero,
+            series: Series::new(interval, max_samples),
+            cost: SamplerCost::default(),
+        };
         let thread = std::thread::Builder::new()
             .name("sampler".into())
-            .spawn(move || {
-                let mut series = Series::new(interval, max_samples);
-                let mut due = begun;
-                loop {
-                    due += interval;
-                    let wait = due.saturating_duration_since(Instant::now());
-                    match stopped.recv_timeout(wait) {
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Ok(()) | Err(RecvTimeoutError::Disconnected) => return series.finish(),
-                    }
-                    let now = Instant::now();
-                    // After the machine slept, what was missed is not made up for.
-                    if now.saturating_duration_since(due) > 4 * interval {
-                        due = now;
-                    }
-                    let sample = eye.look(offset(now, zero));
-                    observer(&sample);
-                    series.push(sample);
-                }
-            })?;
+            .spawn(move || watcher.watch(begun, interval, &stopped, observer))?;
         Ok(Self {
             zero,
             stop,
@@ -77,6 +83,57 @@ impl Sampler {
     }
 }
 
+/// The thread's own.
+struct Watcher {
+    eye: Eye,
+    zero: Instant,
+    series: Series,
+    cost: SamplerCost,
+}
+
+impl Watcher {
+    fn watch(
+        mut self,
+        begun: Instant,
+        interval: Duration,
+        stopped: &Receiver<()>,
+        mut observer: impl FnMut(&Sample),
+    ) -> Samples {
+        let used = platform::thread_cpu_time();
+        let mut due = begun;
+        loop {
+            due += interval;
+            let wait = due.saturating_duration_since(Instant::now());
+            match stopped.recv_timeout(wait) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = Instant::now();
+            let delay = now.saturating_duration_since(due);
+            // After the machine slept, what was missed is not made up for.
+            if delay > 4 * interval {
+                due = now;
+            }
+            let sample = self.eye.look(now, offset(now, self.zero));
+            observer(&sample);
+            self.series.push(sample);
+            self.cost.looks += 1;
+            let longest = &mut self.cost.longest_look;
+            *longest = longest.max(now.elapsed().as_secs_f64());
+            self.cost.longest_delay = self.cost.longest_delay.max(delay.as_secs_f64());
+        }
+        let used = platform::thread_cpu_time().zip(used);
+        let seconds = used.map(|(now, before)| now.saturating_sub(before).as_secs_f64());
+        self.cost.cpu_seconds = seconds;
+        self.cost.core_percent =
+            seconds.map(|seconds| 100.0 * seconds / begun.elapsed().as_secs_f64());
+        let mut samples = self.series.finish();
+        samples.remarks = self.eye.remarks.into_list();
+        samples.cost = Some(self.cost);
+        samples
+    }
+}
+
 fn offset(at: Instant, zero: Instant) -> f64 {
     if at >= zero {
         at.duration_since(zero).as_secs_f64()
@@ -86,7 +143,7 @@ fn offset(at: Instant, zero: Instant) -> f64 {
 }
 
 /// Samples that never grow beyond a bound and never lose their end.
-struct Series {
+pub struct Series {
     interval: Duration,
     max: usize,
     items: Vec<Sample>,
@@ -99,7 +156,8 @@ struct Series {
 }
 
 impl Series {
-    fn new(interval: Duration, max: usize) -> Self {
+    /// Samples that come every `interval`, no more than `max` of them.
+    pub fn new(interval: Duration, max: usize) -> Self {
         Self {
             interval,
             max: max.max(2),
@@ -110,7 +168,8 @@ impl Series {
         }
     }
 
-    fn push(&mut self, sample: Sample) {
+    /// The next look.
+    pub fn push(&mut self, sample: Sample) {
         self.since += 1;
         if self.since < self.stride {
             self.newest = Some(sample);
@@ -133,11 +192,13 @@ impl Series {
         }
     }
 
-    fn finish(mut self) -> Samples {
+    /// What was kept, its interval as it is now.
+    pub fn finish(mut self) -> Samples {
         self.items.extend(self.newest);
         Samples {
             interval: self.interval.as_secs_f64(),
             items: self.items,
+            ..Samples::default()
         }
     }
 }
@@ -148,12 +209,11 @@ mod tests {
 
     #[test]
     fn a_long_run_halves_its_resolution_and_keeps_its_end() {
-        let mut eye = Eye::new().unwrap();
         let mut series = Series::new(Duration::from_millis(250), 8);
         for number in 0..100 {
             series.push(Sample {
                 offset: f64::from(number),
-                ..eye.look(0.0)
+                ..Sample::default()
             });
             assert!(series.items.len() <= 8);
         }
@@ -178,8 +238,14 @@ mod tests {
     #[test]
     fn the_machine_is_seen_before_and_after_zero() {
         let (seen, news) = channel();
-        let (baseline, interval) = (Duration::from_millis(60), Duration::from_millis(20));
-        let sampler = Sampler::start(baseline, interval, 100, move |sample| {
+        let machine = Arc::new(Machine::new(None));
+        let sampling = Sampling {
+            baseline: Duration::from_millis(60),
+            interval: Duration::from_millis(20),
+            max_samples: 100,
+            targets: Vec::new(),
+        };
+        let sampler = Sampler::start(&machine, sampling, move |sample| {
             let _ = seen.send(sample.offset);
         })
         .unwrap();
@@ -198,5 +264,8 @@ mod tests {
                 .iter()
                 .all(|sample| (0.0..=100.0).contains(&sample.cpu_percent))
         );
+        let cost = found.cost.unwrap();
+        assert_eq!(cost.looks, found.items.len() as u64);
+        assert!(cost.longest_look > 0.0);
     }
 }

@@ -51,6 +51,8 @@ pub(super) fn result(model: &str, first_chunk: f64, per_token: f64) -> Benchmark
             ..Throughput::default()
         },
         system_impact: SystemImpact::default(),
+        energy: None,
+        cooled_down: None,
         placement: None,
         notes: Vec::new(),
         chunks: None,
@@ -100,6 +102,7 @@ pub(super) fn run(models: &[&str], results: Vec<BenchmarkResult>) -> BenchmarkRe
         finished_at: Some(moment()),
         worker: None,
         samples: None,
+        remote_samples: Vec::new(),
     }
 }
 
@@ -117,13 +120,10 @@ pub(super) fn sample(offset: f64, core_percent: &[f64], memory_percent: f64) -> 
         offset,
         cpu_percent: core_percent.iter().sum::<f64>() / core_percent.len() as f64,
         core_percent: core_percent.to_vec(),
-        frequency_min_mhz: None,
-        frequency_mean_mhz: None,
-        frequency_max_mhz: None,
         memory_used_bytes: 0,
         memory_available_bytes: 0,
         memory_percent,
         swap_used_bytes: 0,
-        load_average: None,
+        ..Sample::default()
     }
 }

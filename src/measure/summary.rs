@@ -55,6 +55,8 @@ fn summary_of(model: &str, backend: &str, results: &[BenchmarkResult]) -> ModelS
         load: None,
         objectives: Vec::new(),
         goodput: None,
+        energy: None,
+        rate_change: None,
     }
 }
 

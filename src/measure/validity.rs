@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::participant::{Participant, labels, participants};
 use super::selection::cold_among_warm;
 use super::statistics::{FEWEST_FOR_INTERVAL, sorted};
+use super::sustained;
 use super::wording::count;
 use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, Status, Validity};
 
@@ -41,6 +42,11 @@ pub fn validity(run: &BenchmarkResponse) -> Validity {
         stamps::judge(&label, &successes, &mut findings);
         cache::judge(&label, &it.results, &mut findings);
         judge_outputs(it, &label, &successes, &mut findings);
+        let summary = run.summary.iter();
+        let mut summary = summary.filter(|one| one.model == it.model && one.backend == it.backend);
+        if let Some(change) = summary.next().and_then(|one| one.rate_change.as_ref()) {
+            findings.fair(sustained::words(&label, change));
+        }
         let groups = by_prompt(&successes);
         for (metric, name) in spread::WATCHED {
             spread::judge_spread(&groups, metric, &format!("{label}: {name}"), &mut findings);
@@ -306,6 +312,7 @@ mod tests {
                         sample(-0.25, &[60.0, 40.0], 1.0),
                         sample(0.25, &[99.0], 1.0),
                     ],
+                    ..Samples::default()
                 });
             },
             Grade::Fair,
@@ -348,6 +355,7 @@ mod tests {
         let placed = |percent| {
             Some(Placement {
                 digest: None,
+                expires_at: None,
                 size_bytes: 100,
                 size_vram_bytes: 50,
                 cpu_percent: Some(percent),

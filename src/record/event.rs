@@ -55,6 +55,9 @@ pub enum RunEvent {
     /// A stage of a sweep began.
     #[oai(mapping = "stage_started")]
     StageStarted(StageStarted),
+    /// The run pauses until the machine is cool.
+    #[oai(mapping = "cooling_down")]
+    CoolingDown(CoolingDown),
     /// A request was sent.
     #[oai(mapping = "request_started")]
     RequestStarted(RequestStarted),
@@ -79,6 +82,7 @@ impl RunEvent {
             Self::Queued(_) => "queued",
             Self::RunStarted(_) => "run_started",
             Self::StageStarted(_) => "stage_started",
+            Self::CoolingDown(_) => "cooling_down",
             Self::RequestStarted(_) => "request_started",
             Self::TextArrived(_) => "text_arrived",
             Self::RequestFinished(_) => "request_finished",
@@ -111,6 +115,19 @@ pub struct StageStarted {
     pub stage: u32,
     /// Requests a second that are meant to be sent; null in the first, which has one at a time.
     pub requests_per_second: Option<f64>,
+}
+
+/// The run pauses before the next request. Told about once a second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct CoolingDown {
+    /// Since the pause began, s.
+    pub waited: f64,
+    /// The pause ends after so long at the latest, s.
+    pub at_most: f64,
+    /// Temperature now, °C; null where none can be read.
+    pub temperature_celsius: Option<f64>,
+    /// Temperature that is waited for, °C; null where only a time is.
+    pub target_celsius: Option<f64>,
 }
 
 /// A request was sent.
@@ -167,6 +184,9 @@ pub struct RequestFinished {
 /// The machine was looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct SampleTaken {
+    /// The backend whose machine it was, as the agent there told; null for this machine.
+    #[serde(default)]
+    pub backend: Option<String>,
     /// What it was doing.
     pub sample: Sample,
 }

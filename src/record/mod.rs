@@ -6,6 +6,8 @@
 
 mod calibration;
 mod comparison;
+mod cooldown;
+mod energy;
 mod event;
 mod history;
 mod id;
@@ -17,15 +19,18 @@ mod prompt;
 mod request;
 mod response;
 mod result;
+mod sample;
 mod synthetic;
 mod system;
 mod trend;
 
 pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
 pub use comparison::{Comparison, ComparisonRow, OutputComparison, TextDifference, Verdict};
+pub use cooldown::{Cooldown, CooledDown};
+pub use energy::{Energy, EnergySummary, RateChange};
 pub use event::{
-    EventId, Queued, RequestFinished, RequestStarted, RunEvent, RunFinished, RunStarted,
-    SampleTaken, StageStarted, TextArrived,
+    CoolingDown, EventId, Queued, RequestFinished, RequestStarted, RunEvent, RunFinished,
+    RunStarted, SampleTaken, StageStarted, TextArrived,
 };
 pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
@@ -38,13 +43,19 @@ pub use request::{
     BenchmarkRequest, Execution, FieldError, KeepAlive, Limits, Think, ThinkLevel, only_object,
 };
 pub use response::{
-    BenchmarkResponse, Distribution, Environment, Grade, LoadStage, LoadSummary, ModelEnvironment,
-    ModelSummaryStatistics, Status, Validity,
+    BenchmarkResponse, Distribution, Environment, Grade, LoadStage, LoadSummary, Location,
+    ModelEnvironment, ModelSummaryStatistics, Status, Validity,
 };
 pub use result::{
     BenchmarkResult, Chunks, Clock, ErrorCode, ErrorInfo, Placement, ServerTiming, Stage,
     SystemImpact, Throughput, Timing, WaterfallPart,
 };
+pub use sample::{
+    GpuSample, Pressure, RemoteSamples, Sample, SampleRemark, SamplerCost, Samples, ServerSample,
+    ServerState,
+};
 pub use synthetic::Synthetic;
-pub use system::{BackendState, Cpu, Gpu, Memory, Sample, Samples, SystemInfo, SystemNow};
+pub use system::{
+    BackendState, Container, Cpu, Gpu, GpuProcess, Memory, SystemInfo, SystemNow, UnknownFigure,
+};
 pub use trend::{Trend, TrendChange, TrendPoint};

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Load, ModelName, Parameters, Synthetic};
+use super::{Cooldown, Load, ModelName, Parameters, Synthetic};
 
 /// Fewest repetitions by which models can be told apart at all.
 const FEWEST_TO_DECIDE: u32 = 5;
@@ -71,6 +71,10 @@ pub struct BenchmarkRequest {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[oai(default)]
     pub until_decided: bool,
+    /// A pause before each measured request but the first, so that heat of the one before does not slow
+    /// it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Cooldown>,
     /// Works each model with many requests instead of `repetitions` single ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
@@ -201,6 +205,7 @@ impl BenchmarkRequest {
             cold_start: false,
             execution: Execution::default(),
             until_decided: false,
+            cooldown: None,
             load: None,
             unique_prefix: None,
             objectives: Vec::new(),
@@ -250,6 +255,7 @@ impl BenchmarkRequest {
         self.check_format(&mut check);
         self.check_objectives(&mut check);
         self.check_decision(&mut check);
+        self.check_cooldown(&mut check);
         check.errors.extend(self.load_problems());
         if let Some(KeepAlive::Duration(text)) = &self.keep_alive
             && !is_go_duration(text)
@@ -362,6 +368,21 @@ impl BenchmarkRequest {
             check.push(
                 "/execution",
                 "until it is decided, models take turns: `interleaved`",
+            );
+        }
+    }
+
+    fn check_cooldown(&self, check: &mut Check) {
+        let Some(cooldown) = &self.cooldown else {
+            return;
+        };
+        cooldown.check(check);
+        if self.load.is_some() {
+            check.push("/cooldown", "a load has no pauses");
+        } else if self.execution == Execution::Concurrent {
+            check.push(
+                "/cooldown",
+                "models that work at once have no pauses in common",
             );
         }
     }

@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
+use std::collections::BTreeMap;
+
 use super::{
-    BenchmarkRequest, BenchmarkResult, Goodput, LoadPattern, ObjectiveOutcome, RunId, Samples,
-    SystemInfo,
+    BenchmarkRequest, BenchmarkResult, EnergySummary, Goodput, LoadPattern, ObjectiveOutcome,
+    Placement, RateChange, RemoteSamples, RunId, Samples, SystemInfo,
 };
 
 /// A run, as it stands.
@@ -41,8 +43,11 @@ pub struct BenchmarkResponse {
     pub finished_at: Option<DateTime<Utc>>,
     /// Host that executed the run.
     pub worker: Option<String>,
-    /// What the machine was doing; null in lists and where nothing was sampled.
+    /// What the machine that measured was doing; null in lists and where nothing was sampled.
     pub samples: Option<Samples>,
+    /// What other machines were doing, on which models of the run were served, as the agents there told.
+    #[serde(default)]
+    pub remote_samples: Vec<RemoteSamples>,
 }
 
 /// How a run stands.
@@ -157,6 +162,12 @@ pub struct ModelSummaryStatistics {
     /// Requests that kept the bounds of all objectives; null where none speaks of requests.
     #[serde(default)]
     pub goodput: Option<Goodput>,
+    /// Energy that its requests took on the machine that served them; null where nothing was sampled.
+    #[serde(default)]
+    pub energy: Option<EnergySummary>,
+    /// Where its decode rate changed for good in the course of the run; null where it did not.
+    #[serde(default)]
+    pub rate_change: Option<RateChange>,
 }
 
 /// What a load came to.
@@ -293,6 +304,30 @@ pub struct ModelEnvironment {
     pub parameter_size: Option<String>,
     /// Made by this program with scripted timing; not a language model.
     pub synthetic: bool,
+    /// Where the model server is, seen from the machine that measured.
+    pub location: Location,
+    /// Where the model lay before the run; null where it was not loaded or the backend does not tell.
+    pub placement_before: Option<Placement>,
+    /// Where it lay after the last request; null where it was not loaded any more or the backend does
+    /// not tell.
+    pub placement_after: Option<Placement>,
+    /// Settings of the model server that its processes show, by their own names; empty where they
+    /// cannot be seen.
+    pub server_settings: BTreeMap<String, String>,
+}
+
+/// Where a model server is, seen from the machine that measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum Location {
+    /// On the same machine.
+    Local,
+    /// On another one: samples of this machine tell nothing of the model's.
+    Remote,
+    /// That is not known.
+    #[default]
+    Unknown,
 }
 
 /// How far figures can be trusted.

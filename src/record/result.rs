@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::ClockError;
+use super::{ClockError, CooledDown, Energy};
 
 /// One request to one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
@@ -50,6 +50,12 @@ pub struct BenchmarkResult {
     pub throughput: Throughput,
     /// What it did to the machine.
     pub system_impact: SystemImpact,
+    /// Energy that it took; null where nothing is known of it, and of requests that went on together.
+    #[serde(default)]
+    pub energy: Option<Energy>,
+    /// The pause before it; null where there was none.
+    #[serde(default)]
+    pub cooled_down: Option<CooledDown>,
     /// Where the model lay after the request; null where the backend does not tell.
     pub placement: Option<Placement>,
     /// What was noticed, in words, such as `durations of the server do not add up`.
@@ -248,6 +254,9 @@ pub struct Placement {
     /// Digest of the model that is loaded.
     #[serde(default)]
     pub digest: Option<String>,
+    /// When the server unloads it if nobody asks for it, UTC.
+    #[serde(default)]
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Every content chunk of a stream.

@@ -1,7 +1,9 @@
-//! The machine: what it is, and what it was doing while a run went on.
+//! The machine: what it is, and what this program is connected to.
 
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
+
+use super::Sample;
 
 /// The machine that a run was measured on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
@@ -21,6 +23,32 @@ pub struct SystemInfo {
     pub gpu: Vec<Gpu>,
     /// Whether it ran on its battery; null where it has none, or does not tell.
     pub on_battery: Option<bool>,
+    /// Power profile that its firmware was set to, such as `low-power` or `balanced`.
+    pub power_profile: Option<String>,
+    /// The container that this program runs in, where that limits it.
+    pub container: Option<Container>,
+    /// What cannot be known here, and why.
+    pub unavailable: Vec<UnknownFigure>,
+}
+
+/// A figure that cannot be known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct UnknownFigure {
+    /// Which one, such as `cpu_energy_joules` or `gpu[0].power_watts`.
+    pub field: String,
+    /// Why, and what to do where something can be done.
+    pub reason: String,
+}
+
+/// What a container lets its programs use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct Container {
+    /// Processor time, in logical cores; null without a limit.
+    pub cpu_cores: Option<f64>,
+    /// Memory, bytes; null without a limit.
+    pub memory_bytes: Option<u64>,
 }
 
 /// Processor cores and clocks.
@@ -37,6 +65,11 @@ pub struct Cpu {
     pub min_frequency: Option<f64>,
     /// Mean clock of all cores when the run began, MHz.
     pub current_frequency: Option<f64>,
+    /// What decides the clock, such as `performance` or `powersave`.
+    pub governor: Option<String>,
+    /// The driver that it decides through, such as `intel_pstate`; with some, `powersave` is the usual
+    /// governor and slows nothing down.
+    pub frequency_driver: Option<String>,
 }
 
 /// Main memory.
@@ -65,44 +98,36 @@ pub struct Memory {
 pub struct Gpu {
     /// Device name.
     pub name: Option<String>,
+    /// Who made it: `nvidia`, `amd`, `intel`.
+    pub vendor: Option<String>,
+    /// Its own id.
+    pub uuid: Option<String>,
     /// All memory of the device, bytes.
     pub memory_total_bytes: Option<u64>,
+    /// Version of its driver.
+    pub driver_version: Option<String>,
+    /// Highest CUDA version that the driver takes.
+    pub cuda_version: Option<String>,
+    /// Power that it may take, W.
+    pub power_limit_watts: Option<f64>,
+    /// Highest clock of its compute units, MHz.
+    pub max_clock_mhz: Option<f64>,
+    /// Place in this list of the device that this one is a part of (MIG); null of a whole device.
+    pub part_of: Option<u32>,
+    /// Processes that hold memory of it, as far as that can be seen.
+    pub processes: Vec<GpuProcess>,
 }
 
-/// One look at the machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
-pub struct Sample {
-    /// Seconds since the run began; negative in the baseline window before it.
-    pub offset: f64,
-    /// Usage of all logical cores, percent 0–100.
-    pub cpu_percent: f64,
-    /// Usage of each logical core, percent 0–100.
-    pub core_percent: Vec<f64>,
-    /// Lowest clock of any core, MHz; null where the platform tells none.
-    pub frequency_min_mhz: Option<f64>,
-    /// Mean clock of all cores, MHz.
-    pub frequency_mean_mhz: Option<f64>,
-    /// Highest clock of any core, MHz.
-    pub frequency_max_mhz: Option<f64>,
-    /// Memory in use, bytes.
-    pub memory_used_bytes: u64,
-    /// Memory that a new program could take, bytes.
-    pub memory_available_bytes: u64,
-    /// Memory in use, percent of all.
-    pub memory_percent: f64,
-    /// Swap in use, bytes.
-    pub swap_used_bytes: u64,
-    /// Load average over one minute; null where the platform has none.
-    pub load_average: Option<f64>,
-}
-
-/// Every look at the machine during a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
-pub struct Samples {
-    /// Time between two samples, s; doubles when a long run would hold too many.
-    pub interval: f64,
-    /// The samples in order of time, baseline first.
-    pub items: Vec<Sample>,
+/// A process that holds memory of a graphics processor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Object)]
+#[serde(default)]
+pub struct GpuProcess {
+    /// Number of the process.
+    pub pid: u32,
+    /// Name of the process; null where it cannot be seen.
+    pub name: Option<String>,
+    /// Memory that it holds, bytes.
+    pub memory_bytes: Option<u64>,
 }
 
 /// This machine and what this program is connected to, now.

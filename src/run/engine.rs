@@ -2,7 +2,8 @@
 //! Results go out through a channel; what becomes of them is not known here.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,22 +13,25 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::machines::Machines;
 use self::teller::Teller;
-use self::watched::{Company, Watched};
+use self::watched::{Company, Looks, Watched};
 use super::events::EventLog;
 use super::plan::{Plan, Step};
 use crate::backend::stream::{Bounds, follow};
 use crate::backend::transport::Transport;
 use crate::backend::{Backend, Backends, Words};
-use crate::config::SamplingConfig;
-use crate::machine::{MachineError, Sampler};
+use crate::config::{BackendConfig, SamplingConfig};
+use crate::machine::{Machine, MachineError};
 use crate::measure;
 use crate::measure::timeline::{Outcome, Timeline};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResult, Calibration, ErrorCode, ErrorInfo, Execution, Placement,
-    RequestStarted, RunEvent, RunId, Sample, SampleTaken, Samples,
+    BenchmarkRequest, BenchmarkResult, Calibration, CooledDown, ErrorCode, ErrorInfo, Execution,
+    Location, ModelEnvironment, Placement, RemoteSamples, RequestStarted, RunEvent, RunId, Samples,
 };
 
+mod cooldown;
+mod machines;
 mod phases;
 mod teller;
 mod watched;
@@ -42,6 +46,10 @@ pub struct Engine {
     pub bounds: Bounds,
     /// How to look at the machine.
     pub sampling: SamplingConfig,
+    /// This machine.
+    pub machine: Arc<Machine>,
+    /// How the backends are set: where their processes are, and who looks at their machines.
+    pub settings: BTreeMap<String, BackendConfig>,
 }
 
 /// One run.
@@ -54,8 +62,8 @@ pub struct Job {
     pub plan: Plan,
     /// How many they are: [`Plan::total`] at first, and those of sweeps as they become known.
     pub planned: AtomicU32,
-    /// Digests of the models, in the order of the plan.
-    pub digests: Vec<Option<String>>,
+    /// What the models run on, in the order of the plan.
+    pub models: Vec<ModelEnvironment>,
     /// How well this machine can measure, where that is known.
     pub calibration: Option<Arc<Calibration>>,
     /// Where events are announced.
@@ -68,6 +76,17 @@ impl Job {
     /// How many requests the run has, as far as that is known.
     pub fn planned(&self) -> u32 {
         self.planned.load(Ordering::Relaxed)
+    }
+
+    /// Whether the model is a scripted one.
+    fn is_synthetic(&self, model: usize) -> bool {
+        self.models.get(model).is_some_and(|it| it.synthetic)
+    }
+
+    /// Whether the model's server is on this machine.
+    fn is_local(&self, model: usize) -> bool {
+        let model = self.models.get(model);
+        model.is_some_and(|it| it.location == Location::Local)
     }
 
     /// So many more will be sent.
@@ -114,31 +133,25 @@ pub struct Finished {
     pub result: BenchmarkResult,
 }
 
+/// What the machines were doing.
+#[derive(Default)]
+pub struct Seen {
+    /// This one.
+    pub samples: Samples,
+    /// Those of the model servers that an agent looks at.
+    pub remote: Vec<RemoteSamples>,
+}
+
 /// Runs a job to its end. Every result goes to `results` as soon as it is there; a full channel
 /// holds up the next request, never one that is being timed.
 pub async fn run(
     engine: Arc<Engine>,
     job: Arc<Job>,
     results: mpsc::Sender<Finished>,
-) -> Result<Samples, MachineError> {
-    let baseline = Duration::from_secs_f64(engine.sampling.baseline);
-    let watched = Arc::new(Watched::default());
-    let sampler = {
-        let (watched, log) = (Arc::clone(&watched), job.log.clone());
-        let interval = Duration::from_secs_f64(engine.sampling.interval);
-        Sampler::start(
-            baseline,
-            interval,
-            engine.sampling.max_samples,
-            move |sample| {
-                watched.keep(sample.clone());
-                log.announce(RunEvent::SampleTaken(SampleTaken {
-                    sample: sample.clone(),
-                }));
-            },
-        )?
-    };
-    let zero = sampler.zero();
+) -> Result<Seen, MachineError> {
+    let watched = Arc::new(Watched::new(engine.sampling.max_samples));
+    let machines = Machines::watch(&engine, &job, &watched).await?;
+    let zero = machines.zero();
     tokio::select! {
         () = tokio::time::sleep_until(zero.into()) => {}
         () = job.cancel.cancelled() => {}
@@ -151,6 +164,7 @@ pub async fn run(
         results,
         kept: Arc::default(),
         next_index: Arc::new(AtomicU32::new(job.plan.total())),
+        is_warm: Arc::default(),
     };
     for phase in 0..job.plan.phases.len() {
         if !job.cancel.is_cancelled() {
@@ -158,9 +172,7 @@ pub async fn run(
         }
     }
     drop(walker);
-    // Stopping joins a thread that may be in the middle of a look; that takes no longer than one.
-    let stopped = tokio::task::spawn_blocking(move || sampler.stop()).await;
-    Ok(stopped.unwrap_or_default())
+    Ok(machines.stop().await)
 }
 
 /// Sends the requests of a plan.
@@ -175,6 +187,8 @@ struct Walker {
     kept: Arc<Mutex<Vec<BenchmarkResult>>>,
     /// Index of the first request that is planned next.
     next_index: Arc<AtomicU32>,
+    /// A measured request has been sent.
+    is_warm: Arc<AtomicBool>,
 }
 
 impl Walker {
@@ -213,6 +227,7 @@ impl Walker {
         let job = Arc::clone(&self.job);
         let model = &job.plan.models[step.model];
         let backend = Arc::clone(self.engine.backends.get(&model.backend)?);
+        let cooled_down = self.cool_down(step).await;
         let timestamp = Utc::now();
         let started = RunEvent::RequestStarted(RequestStarted {
             request: step.index,
@@ -240,15 +255,17 @@ impl Walker {
                 timestamp,
                 sent: None,
                 company: alone,
+                looks: Looks::default(),
+                cooled_down: None,
             };
-            return Some(self.result(step, &timeline, &sending, &[], None));
+            return Some(self.result(step, &timeline, sending, None));
         }
         job.log.announce(started);
         let watch = self.watched.begin();
         let begun = self.zero.elapsed().as_secs_f64();
         let teller = Teller::new(step, &job.log, watch.others);
         let (timeline, sent) = self.follow(step, backend.as_ref(), due, teller).await;
-        let (samples, company) = self.watched.end(&watch, begun);
+        let (looks, company) = self.watched.end(&watch, begun, &model.backend);
         log_outcome(&timeline);
         // Where the model lies, whenever that disturbs nothing: what else goes on may have moved it.
         let placement = if company.is_last {
@@ -263,8 +280,10 @@ impl Walker {
             timestamp,
             sent,
             company,
+            looks,
+            cooled_down,
         };
-        Some(self.result(step, &timeline, &sending, &samples, placement))
+        Some(self.result(step, &timeline, sending, placement))
     }
 
     /// Unloads a model, unless the run is to stop meanwhile.
@@ -335,8 +354,7 @@ impl Walker {
         &self,
         step: &Step,
         timeline: &Timeline,
-        sending: &Sending,
-        samples: &[Sample],
+        sending: Sending,
         placement: Option<Placement>,
     ) -> BenchmarkResult {
         let job = &self.job;
@@ -346,7 +364,9 @@ impl Walker {
             timestamp,
             sent,
             company,
-        } = *sending;
+            looks,
+            cooled_down,
+        } = sending;
         let offset = sent.map(|sent| sent.saturating_duration_since(self.zero).as_secs_f64());
         measured.timing.send_offset = offset;
         measured.timing.clock_error = job
@@ -355,16 +375,26 @@ impl Walker {
             .and_then(|it| measure::clock_error_at(it, company.streams));
         let end = timeline.last_byte.unwrap_or_default().as_secs_f64();
         let system_impact = offset
-            .map(|offset| measure::impact(samples, offset, offset + end))
+            .map(|offset| measure::impact(&looks.here, offset, offset + end))
             .unwrap_or_default();
         let concurrent =
             job.request.execution == Execution::Concurrent && job.plan.models.len() > 1;
         let contended = concurrent || company.overlapped;
+        // Of requests that go on together nobody can tell whose energy it was.
+        let alone = offset.filter(|_| !contended && !job.is_synthetic(step.model));
+        let tokens = measured.throughput.output_tokens;
+        let of_model = match &looks.elsewhere {
+            Some(samples) => samples.as_slice(),
+            None if job.is_local(step.model) => &looks.here,
+            None => &[],
+        };
+        let energy =
+            alone.and_then(|offset| measure::energy(of_model, offset, offset + end, tokens));
         BenchmarkResult {
             model: model.name.clone(),
             backend: model.backend.clone(),
             digest: (placement.as_ref().and_then(|it| it.digest.clone()))
-                .or_else(|| job.digests.get(step.model).cloned().flatten()),
+                .or_else(|| job.models.get(step.model)?.digest.clone()),
             repetition: step.repetition,
             warmup: step.warmup,
             stage: step.stage,
@@ -381,6 +411,8 @@ impl Walker {
             timing: measured.timing,
             throughput: measured.throughput,
             system_impact,
+            energy,
+            cooled_down,
             placement,
             notes: measured.notes,
             chunks: Some(measured.chunks),
@@ -393,6 +425,8 @@ struct Sending {
     timestamp: chrono::DateTime<Utc>,
     sent: Option<Instant>,
     company: Company,
+    looks: Looks,
+    cooled_down: Option<CooledDown>,
 }
 
 fn log_outcome(timeline: &Timeline) {

@@ -8,6 +8,7 @@ mod history;
 mod owner;
 mod prompts;
 mod runs;
+mod samples;
 mod series;
 
 use std::io;

@@ -5,8 +5,10 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::{Store, StoreError, damaged, series};
-use crate::record::{BenchmarkResponse, BenchmarkResult, Distribution, RunId, Samples, Status};
+use super::{Store, StoreError, damaged, samples, series};
+use crate::record::{
+    BenchmarkResponse, BenchmarkResult, Distribution, RemoteSamples, RunId, Samples, Status,
+};
 
 impl Store {
     /// Keeps a new run.
@@ -95,14 +97,19 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps what the machine was doing.
-    pub async fn save_samples(&self, id: &RunId, samples: &Samples) -> Result<(), StoreError> {
+    /// Keeps what the machines were doing.
+    pub async fn save_samples(
+        &self,
+        id: &RunId,
+        samples: &Samples,
+        remote: &[RemoteSamples],
+    ) -> Result<(), StoreError> {
         sqlx::query(
-            "insert into samples (run_id, document) values ($1, $2)
-             on conflict (run_id) do update set document = excluded.document",
+            "insert into machine_samples (run_id, packed) values ($1, $2)
+             on conflict (run_id) do update set packed = excluded.packed",
         )
         .bind(id.as_str())
-        .bind(json(samples)?)
+        .bind(samples::pack(samples, remote)?)
         .execute(&self.writer)
         .await?;
         Ok(())
@@ -131,6 +138,18 @@ impl Store {
                 Some(unpacked.ok_or_else(|| damaged("chunks", id.as_str(), &"they are cut off"))?);
             run.results.push(result);
         }
+        let row = sqlx::query("select packed from machine_samples where run_id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&mut *snapshot)
+            .await?;
+        if let Some(row) = row {
+            let packed: &[u8] = row.try_get("packed")?;
+            let unpacked =
+                samples::unpack(packed).map_err(|error| damaged("samples", id.as_str(), &error))?;
+            (run.samples, run.remote_samples) = (Some(unpacked.here), unpacked.elsewhere);
+            return Ok(Some(run));
+        }
+        // As earlier versions wrote them.
         let row = sqlx::query("select document from samples where run_id = $1")
             .bind(id.as_str())
             .fetch_optional(&mut *snapshot)
@@ -227,6 +246,7 @@ fn document(run: &BenchmarkResponse) -> Result<String, StoreError> {
         finished_at: run.finished_at,
         worker: run.worker.clone(),
         samples: None,
+        remote_samples: Vec::new(),
     })
 }
 

@@ -32,6 +32,7 @@ fn run(model: &str) -> BenchmarkResponse {
         finished_at: None,
         worker: None,
         samples: None,
+        remote_samples: Vec::new(),
     }
 }
 
@@ -59,6 +60,8 @@ fn result() -> BenchmarkResult {
         },
         throughput: Throughput::default(),
         system_impact: SystemImpact::default(),
+        energy: None,
+        cooled_down: None,
         placement: None,
         notes: Vec::new(),
         chunks: Some(Chunks {
@@ -88,9 +91,9 @@ async fn a_run_comes_back_as_it_was() {
     store.add_result(&run.id, 0, &result()).await.unwrap();
     let samples = Samples {
         interval: 0.25,
-        items: Vec::new(),
+        ..Samples::default()
     };
-    store.save_samples(&run.id, &samples).await.unwrap();
+    store.save_samples(&run.id, &samples, &[]).await.unwrap();
     run.status = Status::Completed;
     store.update_run(&run).await.unwrap();
     let stored = store.run(&run.id).await.unwrap().unwrap();
@@ -132,7 +135,7 @@ async fn deleting_a_run_leaves_nothing_of_it() {
     store.create_run(&run).await.unwrap();
     store.add_result(&run.id, 0, &result()).await.unwrap();
     store
-        .save_samples(&run.id, &Samples::default())
+        .save_samples(&run.id, &Samples::default(), &[])
         .await
         .unwrap();
     assert!(store.delete_run(&run.id).await.unwrap());

@@ -109,6 +109,7 @@ pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
     let load = reader.load();
     let synthetic = reader.synthetic();
     let request = BenchmarkRequest {
+        cooldown: None,
         // In place of the prompt that is there from the first.
         prompt: synthetic
             .is_none()

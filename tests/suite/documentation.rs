@@ -9,23 +9,27 @@ use ollama_benchmarker::config::{BackendConfig, Config, ConfigError, Overrides};
 use serde_json::Value;
 
 /// Which rooms each room may name; `main` and `lib` only open doors.
-const MAY_KNOW: [(&str, &[&str]); 15] = [
+const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("clock", &[]),
     ("record", &[]),
     ("measure", &["record"]),
-    ("machine", &["record"]),
+    ("machine", &["config", "record"]),
+    ("agent", &["config", "machine", "record"]),
     ("reference", &["clock"]),
     ("config", &["record"]),
     ("logging", &["config"]),
     ("backend", &["clock", "config", "measure", "record"]),
     (
         "run",
-        &["backend", "clock", "config", "machine", "measure", "record"],
+        &[
+            "agent", "backend", "clock", "config", "machine", "measure", "record",
+        ],
     ),
     ("store", &["record"]),
     (
         "app",
         &[
+            "agent",
             "backend",
             "config",
             "machine",
@@ -200,6 +204,8 @@ fn the_clock_is_read_only_where_things_are_measured() {
         "src/clock.rs",
         "src/backend/",
         "src/machine/",
+        // Two machines' clocks side by side.
+        "src/agent/",
         "src/run/engine",
         "src/reference/",
         // How long an answer took, for the log.
@@ -212,6 +218,7 @@ fn the_clock_is_read_only_where_things_are_measured() {
     let dating = [
         "src/app",
         "src/clock.rs",
+        "src/agent/",
         "src/run/engine.rs",
         "src/reference/",
         // A test makes a stamp as the kernel would.

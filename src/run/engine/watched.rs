@@ -1,20 +1,31 @@
 //! What goes on at the same time: requests in flight, and the samples they need.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::record::Sample;
 
 /// The samples that requests in flight still need, and how many there are of these.
-#[derive(Default)]
 pub(super) struct Watched {
+    max_samples: usize,
     state: Mutex<WatchedState>,
 }
 
 #[derive(Default)]
 struct WatchedState {
-    samples: Vec<Sample>,
+    /// Of this machine under no name, of others under that of the backend.
+    samples: BTreeMap<Option<String>, Vec<Sample>>,
     in_flight: usize,
     begun: u64,
+}
+
+/// What was seen while a request went on, after the baseline.
+#[derive(Default)]
+pub(super) struct Looks {
+    /// Of this machine.
+    pub(super) here: Vec<Sample>,
+    /// Of the machine of the model server, where an agent looks at it.
+    pub(super) elsewhere: Option<Vec<Sample>>,
 }
 
 /// One request in flight.
@@ -29,9 +40,33 @@ impl Watched {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The machine was looked at.
-    pub(super) fn keep(&self, sample: Sample) {
-        self.lock().samples.push(sample);
+    /// Keeps so many samples of a machine while requests go on, and fewer of longer ago.
+    pub(super) fn new(max_samples: usize) -> Self {
+        Self {
+            max_samples,
+            state: Mutex::default(),
+        }
+    }
+
+    /// A machine was looked at: this one, or that of a backend.
+    pub(super) fn keep(&self, backend: Option<&str>, sample: Sample) {
+        let mut state = self.lock();
+        let samples = state.samples.entry(backend.map(str::to_owned)).or_default();
+        samples.push(sample);
+        if samples.len() > 2 * self.max_samples {
+            let mut place = 0;
+            samples.retain(|sample| {
+                place += 1;
+                sample.offset < 0.0 || place % 2 == 0
+            });
+        }
+    }
+
+    /// The newest look at the machine that serves a backend, else at this one.
+    pub(super) fn newest(&self, backend: &str) -> Option<Sample> {
+        let state = self.lock();
+        let of = |name: Option<&str>| state.samples.get(&name.map(str::to_owned))?.last();
+        of(Some(backend)).or_else(|| of(None)).cloned()
     }
 
     /// Requests that go on now.
@@ -44,11 +79,11 @@ impl Watched {
     pub(super) fn begin(&self) -> Watch {
         let mut state = self.lock();
         if state.in_flight == 0 {
-            let last = state.samples.last().cloned();
-            state.samples.retain(|sample| sample.offset < 0.0);
-            state
-                .samples
-                .extend(last.filter(|sample| sample.offset >= 0.0));
+            for samples in state.samples.values_mut() {
+                let last = samples.last().cloned();
+                samples.retain(|sample| sample.offset < 0.0);
+                samples.extend(last.filter(|sample| sample.offset >= 0.0));
+            }
         }
         let others = state.in_flight;
         state.in_flight += 1;
@@ -59,21 +94,35 @@ impl Watched {
         }
     }
 
-    /// It has ended; it began at this offset. The samples of its time and of the baseline, and who
-    /// was there.
-    pub(super) fn end(&self, watch: &Watch, from: f64) -> (Vec<Sample>, Company) {
+    /// It has ended; it began at this offset, on this backend. The samples of its time and of the
+    /// baseline, and who was there.
+    pub(super) fn end(&self, watch: &Watch, from: f64, backend: &str) -> (Looks, Company) {
         let mut state = self.lock();
-        let before = state.samples.iter().rfind(|sample| sample.offset <= from);
-        let from = before.map_or(from, |sample| sample.offset);
-        let is_needed = |sample: &&Sample| sample.offset < 0.0 || sample.offset >= from;
-        let samples = state.samples.iter().filter(is_needed).cloned().collect();
+        let needed = |name: Option<&str>| {
+            let samples = state.samples.get(&name.map(str::to_owned))?;
+            let before = samples.iter().rfind(|sample| sample.offset <= from);
+            let from = before.map_or(from, |sample| sample.offset);
+            let is_needed = |sample: &&Sample| sample.offset < 0.0 || sample.offset >= from;
+            Some(
+                samples
+                    .iter()
+                    .filter(is_needed)
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let here = needed(None).unwrap_or_default();
+        let looks = Looks {
+            here,
+            elsewhere: needed(Some(backend)),
+        };
         state.in_flight -= 1;
         let company = Company {
             overlapped: watch.others > 0 || state.begun != watch.begun,
             streams: watch.others.max(state.in_flight) + 1,
             is_last: state.in_flight == 0,
         };
-        (samples, company)
+        (looks, company)
     }
 }
 

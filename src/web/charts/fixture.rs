@@ -43,6 +43,8 @@ pub fn result(send: f64, offsets: &[f64]) -> BenchmarkResult {
         },
         throughput: Throughput::default(),
         system_impact: SystemImpact::default(),
+        energy: None,
+        cooled_down: None,
         placement: None,
         notes: Vec::new(),
         chunks: Some(Chunks {

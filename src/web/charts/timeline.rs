@@ -328,14 +328,11 @@ mod tests {
             offset,
             cpu_percent,
             core_percent: vec![cpu_percent],
-            frequency_min_mhz: None,
-            frequency_mean_mhz: None,
-            frequency_max_mhz: None,
             memory_used_bytes: 1,
             memory_available_bytes: 1,
             memory_percent: 50.0,
             swap_used_bytes: 0,
-            load_average: None,
+            ..Sample::default()
         }
     }
 
@@ -345,6 +342,7 @@ mod tests {
         let samples = Samples {
             interval: 0.25,
             items: vec![sample(-0.2, 1.0), sample(0.25, 40.0), sample(0.27, 60.0)],
+            ..Samples::default()
         };
         let drawing = timeline(&series(&results), Some(&samples)).unwrap();
         let chunks: f64 = drawing

@@ -1,0 +1,119 @@
+//! Samples as bytes: their JSON, compressed. They change little from one to the next, so a tenth is left.
+
+use std::io::{self, Read, Write};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::record::{RemoteSamples, Samples};
+
+/// More than any samples are, unpacked: damaged bytes must not fill the memory.
+const LARGEST: u64 = 1 << 30;
+
+/// What machines did during a run.
+#[derive(Debug, PartialEq, Deserialize)]
+pub struct Unpacked {
+    /// The one that measured.
+    pub here: Samples,
+    /// Those of model servers.
+    pub elsewhere: Vec<RemoteSamples>,
+}
+
+#[derive(Serialize)]
+struct Packed<'a> {
+    here: &'a Samples,
+    elsewhere: &'a [RemoteSamples],
+}
+
+/// Packs samples.
+pub fn pack(here: &Samples, elsewhere: &[RemoteSamples]) -> Result<Vec<u8>, StoreError> {
+    let text = serde_json::to_vec(&Packed { here, elsewhere }).map_err(StoreError::Unwritable)?;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let packed = encoder.write_all(&text).and_then(|()| encoder.finish());
+    packed.map_err(|error| StoreError::Unwritable(serde_json::Error::io(error)))
+}
+
+/// Reads what [`pack`] wrote.
+pub fn unpack(bytes: &[u8]) -> io::Result<Unpacked> {
+    let mut text = Vec::new();
+    GzDecoder::new(bytes).take(LARGEST).read_to_end(&mut text)?;
+    serde_json::from_slice(&text).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::record::{GpuSample, Pressure, Sample, ServerSample};
+
+    /// As many samples as a run keeps, of a machine with 32 cores and two devices, all figures astir.
+    fn day() -> Samples {
+        let mut random = StdRng::seed_from_u64(4);
+        let mut tenth = |most: f64| (random.random::<f64>() * most * 10.0).round() / 10.0;
+        let items = (0..2048).map(|place| {
+            let gpu = |joules: f64, figure: f64| GpuSample {
+                utilization_percent: Some(figure.round()),
+                memory_activity_percent: Some((figure / 2.0).round()),
+                memory_used_bytes: Some(20 << 30),
+                server_memory_bytes: Some(19 << 30),
+                power_watts: Some(300.0 + figure),
+                temperature_celsius: Some(70.0),
+                clock_mhz: Some(1900.0),
+                memory_clock_mhz: Some(2600.0),
+                throttle_reasons: Some(vec!["sw_power_cap".into()]),
+                energy_joules: Some(joules),
+            };
+            let joules = f64::from(place) * 42.0 + tenth(20.0);
+            Sample {
+                offset: f64::from(place) * 42.187_5 + tenth(1.0) / 1e6,
+                cpu_percent: tenth(100.0),
+                core_percent: (0..32).map(|_| tenth(100.0)).collect(),
+                frequency_mean_mhz: Some(tenth(4000.0).round()),
+                memory_used_bytes: random_pages(tenth(100.0)),
+                memory_percent: tenth(100.0),
+                pressure: Some(Pressure {
+                    cpu_percent: Some(tenth(10.0)),
+                    ..Pressure::default()
+                }),
+                servers: vec![ServerSample {
+                    backend: "ollama".into(),
+                    cpu_percent: Some(tenth(50.0)),
+                    memory_bytes: Some(random_pages(tenth(1.0))),
+                    ..ServerSample::default()
+                }],
+                gpus: vec![gpu(joules, tenth(100.0)), gpu(2.0 * joules, tenth(100.0))],
+                ..Sample::default()
+            }
+        });
+        Samples {
+            interval: 64.0,
+            items: items.collect(),
+            ..Samples::default()
+        }
+    }
+
+    /// Memory in whole pages whose digits are as good as random.
+    fn random_pages(figure: f64) -> u64 {
+        (figure.to_bits() >> 30) % 10_000_000 * 4096
+    }
+
+    #[test]
+    fn a_day_takes_less_than_a_megabyte_and_comes_back_as_it_was() {
+        let here = day();
+        let elsewhere = vec![RemoteSamples {
+            backend: "gpu-box".into(),
+            error: Some("silent".into()),
+            ..RemoteSamples::default()
+        }];
+        let packed = pack(&here, &elsewhere).unwrap();
+        assert!(packed.len() < 1_000_000, "{}", packed.len());
+        assert_eq!(unpack(&packed).unwrap(), Unpacked { here, elsewhere });
+        assert!(unpack(&packed[..packed.len() / 2]).is_err());
+        assert!(unpack(b"no gzip").is_err());
+    }
+}
