@@ -163,6 +163,7 @@ impl App {
             return Err(AppError::Invalid(problems));
         }
         let environment = self.check_models(&request).await?;
+        self.check_cooldown(&request, &environment).await?;
         let models: Vec<ModelName> = environment
             .models
             .iter()

@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
-use super::App;
+use super::{App, AppError};
 use crate::backend::Backend;
 use crate::machine;
-use crate::record::{BackendState, Environment, Location, Sample, SystemInfo, SystemNow};
+use crate::record::{
+    BackendState, BenchmarkRequest, Environment, FieldError, Location, Sample, SystemInfo,
+    SystemNow,
+};
 
 /// How long a backend may take to say that it is there.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -97,6 +100,41 @@ impl App {
             found.collect()
         });
         looked.await.unwrap_or_default()
+    }
+
+    /// A pause until it is cool needs a thermometer.
+    pub(super) async fn check_cooldown(
+        &self,
+        request: &BenchmarkRequest,
+        environment: &Environment,
+    ) -> Result<(), AppError> {
+        let is_asked = request
+            .cooldown
+            .is_some_and(|it| it.temperature_celsius.is_some());
+        if !is_asked {
+            return Ok(());
+        }
+        let wrong = |message: String| {
+            let pointer = "/cooldown/temperature_celsius".to_owned();
+            Err(AppError::Invalid(vec![FieldError { pointer, message }]))
+        };
+        let engine = &self.inner.engine;
+        let (watched, others): (Vec<_>, Vec<_>) = environment.models.iter().partition(|model| {
+            let settings = engine.settings.get(&model.backend);
+            settings.is_some_and(|it| !it.agent_url.trim().is_empty())
+        });
+        if let Some(model) = others.iter().find(|it| it.location == Location::Remote) {
+            return wrong(format!(
+                "the machine of {} is not looked at: run `ollama-benchmarker agent` there, or give seconds",
+                model.backend
+            ));
+        }
+        let machine = Arc::clone(&engine.machine);
+        let has = tokio::task::spawn_blocking(move || machine.has_thermometer()).await;
+        if watched.is_empty() && !has.unwrap_or(false) {
+            return wrong("no temperature can be read on this machine; give seconds".to_owned());
+        }
+        Ok(())
     }
 
     /// Where the server of a backend is, seen from here.

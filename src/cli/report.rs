@@ -6,7 +6,7 @@ use crate::measure::{self, AgainstBaseline};
 use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, ModelSummaryStatistics};
 
 /// Columns of a run as CSV, one row a request; durations in seconds, null figures empty.
-const COLUMNS: [&str; 28] = [
+const COLUMNS: [&str; 32] = [
     "run_id",
     "timestamp",
     "model",
@@ -35,6 +35,10 @@ const COLUMNS: [&str; 28] = [
     "server_output_tokens_per_second",
     "prompt_tokens_per_second",
     "response_sha256",
+    "joules",
+    "net_joules",
+    "cpu_placement_percent",
+    "cooled_down_seconds",
 ];
 
 /// Prints a run, and how it stands against its baseline: in words, and on standard error where the
@@ -122,6 +126,10 @@ fn row(run: &BenchmarkResponse, result: &BenchmarkResult) -> Vec<String> {
         figure(throughput.server_output_tokens_per_second),
         figure(throughput.prompt_tokens_per_second),
         result.response_sha256.clone(),
+        figure(result.energy.as_ref().map(|it| it.joules)),
+        figure(result.energy.as_ref().and_then(|it| it.net_joules)),
+        figure(result.placement.as_ref().and_then(|it| it.cpu_percent)),
+        figure(result.cooled_down.map(|it| it.seconds)),
     ]
 }
 
@@ -219,6 +227,9 @@ fn remarks(run: &BenchmarkResponse) -> String {
     let mut lines = vec![measure::headline(run)];
     lines.extend(measure::load_sentences(run));
     lines.extend(measure::objective_sentences(run));
+    lines.extend(measure::placement_sentences(run));
+    lines.extend(measure::energy_sentences(run));
+    lines.extend(measure::stall_sentence(run));
     if let Some(reason) = &run.status_reason {
         lines.push(format!("The run is {}: {reason}.", run.status.as_str()));
     }

@@ -66,7 +66,7 @@ pub struct Run {
     cold: bool,
     /// Pause before each measured request but the first: seconds, such as 30s, or until it is as cool
     /// as, such as, 60C (the hottest GPU, else the processor; 10 minutes at most)
-    #[arg(long, value_name = "PAUSE", value_parser = values::cooldown)]
+    #[arg(long, value_name = "PAUSE", allow_negative_numbers = true)]
     cooldown: Option<Cooldown>,
     /// Longest time for one request, s
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]

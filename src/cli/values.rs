@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error, StrDeserializer};
 
-use crate::record::{Cooldown, KeepAlive, Think};
+use crate::record::{KeepAlive, Think};
 
 /// Reads one of `names` as the value that serde knows by that name.
 pub fn choice<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
@@ -61,28 +61,6 @@ pub fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     text.parse::<DateTime<Utc>>()
         .or_else(|_| day())
         .map_err(|_| "must be such as 2026-11-23 or 2026-11-23T12:00:00Z".to_owned())
-}
-
-/// A pause: seconds, such as `30` or `30s`, or a temperature, such as `60C`.
-pub fn cooldown(text: &str) -> Result<Cooldown, String> {
-    let wrong = || "must be seconds, such as 30 or 30s, or a temperature, such as 60C".to_owned();
-    let number = |text: &str| {
-        let number = text.trim().parse::<f64>().ok();
-        number.filter(|number| number.is_finite()).ok_or_else(wrong)
-    };
-    let degrees = text
-        .strip_suffix("°C")
-        .or_else(|| text.strip_suffix(['C', 'c']));
-    Ok(match degrees {
-        Some(degrees) => Cooldown {
-            temperature_celsius: Some(number(degrees)?),
-            ..Cooldown::default()
-        },
-        None => Cooldown {
-            seconds: Some(number(text.strip_suffix('s').unwrap_or(text))?),
-            ..Cooldown::default()
-        },
-    })
 }
 
 /// The flag that sets the field at a JSON pointer.
@@ -146,19 +124,6 @@ mod tests {
         assert!(keep_alive("inf").is_err());
         assert_eq!(moment("2026-11-23"), moment("2026-11-23T00:00:00Z"));
         assert!(moment("yesterday").is_err());
-    }
-
-    #[test]
-    fn a_pause_is_a_time_or_a_temperature() {
-        let seconds = |text| cooldown(text).map(|it| it.seconds);
-        let degrees = |text| cooldown(text).map(|it| it.temperature_celsius);
-        assert_eq!(seconds("30"), Ok(Some(30.0)));
-        assert_eq!(seconds("2.5s"), Ok(Some(2.5)));
-        assert_eq!(degrees("60C"), Ok(Some(60.0)));
-        assert_eq!(degrees("60 °C"), Ok(Some(60.0)));
-        for wrong in ["", "C", "warm", "NaN", "5m"] {
-            assert!(cooldown(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

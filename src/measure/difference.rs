@@ -7,7 +7,7 @@ use super::outputs::compare_outputs;
 use super::participant::{Participant, labels, participants};
 use super::statistics::{median, sorted};
 use super::wording::{excerpt, list};
-use crate::record::{BenchmarkResponse, BenchmarkResult, Comparison};
+use crate::record::{BenchmarkResponse, BenchmarkResult, Comparison, Container, Gpu, Placement};
 
 /// Longest value of a setting that is quoted in a difference, characters.
 const LONGEST_QUOTE: usize = 80;
@@ -161,13 +161,52 @@ fn facts(it: &Participant) -> Vec<Fact> {
             (system.memory.total > 0.0).then(|| format!("{:.1} GiB", system.memory.total)),
         ),
         ("GPU", text(&gpus.join(", "))),
+        ("limit of GPU power", watts(&system.gpu)),
+        ("governor", system.cpu.governor.clone()),
+        ("power profile", system.power_profile.clone()),
+        ("container", system.container.as_ref().map(container)),
+        ("part of the model on the CPU", on_cpu(it)),
+        ("context that was loaded", loaded_context(it)),
         ("prompt", text(&run.request.all_prompts().join("\n"))),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect::<Vec<Fact>>();
+    let server = environment.server_settings.into_iter();
+    facts.extend(server.map(|(name, value)| (format!("server's {name}"), Some(value))));
     facts.extend(settings(run));
     facts
+}
+
+fn watts(gpus: &[Gpu]) -> Option<String> {
+    let limits = gpus.iter().filter_map(|gpu| gpu.power_limit_watts);
+    let limits: Vec<String> = limits.map(|watts| format!("{watts:.0} W")).collect();
+    (!limits.is_empty()).then(|| limits.join(", "))
+}
+
+fn container(it: &Container) -> String {
+    let cores = it.cpu_cores.map(|cores| format!("{cores} cores"));
+    let memory = it
+        .memory_bytes
+        .map(|bytes| format!("{:.1} GiB", bytes as f64 / f64::from(1_u32 << 30)));
+    let limits: Vec<String> = cores.into_iter().chain(memory).collect();
+    limits.join(", ")
+}
+
+/// Where the model lay last; records of earlier versions have it only in their results.
+fn placement<'a>(it: &Participant<'a>) -> Option<&'a Placement> {
+    let known = it.environment.and_then(|it| it.placement_after.as_ref());
+    known.or_else(|| it.results.iter().rev().find_map(|it| it.placement.as_ref()))
+}
+
+fn on_cpu(it: &Participant) -> Option<String> {
+    let share = placement(it)?.cpu_percent?;
+    Some(format!("{share:.0} %"))
+}
+
+fn loaded_context(it: &Participant) -> Option<String> {
+    let tokens = placement(it)?.context_length?;
+    Some(format!("{tokens} tokens"))
 }
 
 /// What was asked for, field by field, parameters by their own names.
@@ -277,6 +316,37 @@ mod tests {
                 "temperature: 0.0 for a (before); 0.8 for a (after)",
                 "num_ctx: not known or not set for a (before); 4096 for a (after)",
                 "output tokens (median), so whole times are of different amounts of work: 101 for a (before); 300 for a (after)",
+            ]
+        );
+    }
+
+    #[test]
+    fn unlike_placement_is_named() {
+        let at = |share: f64, id: &str| {
+            let mut run = run(&["a"], vec![result("a", 0.5, 0.1)]);
+            run.id = id.parse().unwrap();
+            run.request.name = Some(format!("{share}"));
+            run.environment.models[0].placement_after = Some(Placement {
+                size_bytes: 100,
+                size_vram_bytes: 62,
+                cpu_percent: Some(share),
+                context_length: Some(4096),
+                digest: None,
+                expires_at: None,
+            });
+            run.environment.models[0].server_settings =
+                [("OLLAMA_NUM_PARALLEL".to_owned(), format!("{share:.0}"))].into();
+            run
+        };
+        let runs = [
+            at(38.0, "0123456789abcdef01234567"),
+            at(0.0, "0123456789abcdef01234568"),
+        ];
+        assert_eq!(
+            compare_runs(&runs).differences,
+            [
+                "part of the model on the CPU: 38 % for a (38); 0 % for a (0)",
+                "server's OLLAMA_NUM_PARALLEL: 38 for a (38); 0 for a (0)",
             ]
         );
     }

@@ -2,9 +2,10 @@
 //! where there is a counter, else power over time.
 
 use super::load::lives;
-use super::participant::Participant;
+use super::participant::{Participant, named_summaries};
 use super::statistics::finite;
 use super::surroundings::samples_of;
+use super::wording::significant;
 use crate::record::{BenchmarkResponse, BenchmarkResult, Energy, EnergySummary, Sample};
 
 /// Beyond the last look the power of the last interval is taken to last, but only for so many of it.
@@ -276,6 +277,33 @@ fn overlap(one: (f64, f64), other: (f64, f64)) -> bool {
     one.0 < other.1 && other.0 < one.1
 }
 
+/// A sentence for each model whose energy is known.
+pub fn energy_sentences(run: &BenchmarkResponse) -> Vec<String> {
+    let known = named_summaries(run).filter_map(|(name, one)| {
+        let it = one.energy.as_ref()?;
+        let watts = it.mean_watts.and_then(significant)?;
+        let request = it.joules_per_request.and_then(significant)?;
+        let figure = |value: Option<f64>| value.and_then(significant);
+        let token = figure(it.joules_per_output_token)
+            .map(|joules| format!("{joules} J a token"))
+            .unwrap_or_default();
+        let net = figure(it.net_joules_per_output_token).zip(figure(it.idle_watts));
+        let net =
+            net.map(|(net, idle)| format!(" ({net} J without the {idle} W of the idle machine)"));
+        let comma = if token.is_empty() { "" } else { ", " };
+        let cost = figure(it.cost_per_million_output_tokens).map(|cost| {
+            let currency = it.currency.as_deref().unwrap_or_default();
+            format!("; a million tokens cost {cost} {currency}")
+        });
+        Some(format!(
+            "{name}: {token}{}{comma}{request} J a request, {watts} W on average{}.",
+            net.unwrap_or_default(),
+            cost.unwrap_or_default(),
+        ))
+    });
+    known.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -396,6 +424,13 @@ mod tests {
         close(found.joules_per_request, 300.0);
         close(found.cost, 1200.0 / 3.6e6 * 0.36);
         close(found.cost_per_million_output_tokens, 0.6);
+        let mut run = run.clone();
+        run.summary = vec![crate::record::ModelSummaryStatistics {
+            model: "a".into(),
+            energy: Some(found),
+            ..Default::default()
+        }];
+        insta::assert_snapshot!(energy_sentences(&run).join(""), @"a: 6.00 J a token (0 J without the 30.0 W of the idle machine), 300 J a request, 30.0 W on average; a million tokens cost 0.600 EUR.");
         let found = summary(&run, &all[1], None).unwrap();
         close(found.joules, 600.0);
         assert_eq!(found.cost, None);

@@ -5,7 +5,7 @@ use super::participant::{labels, participants};
 use super::statistics::{median, sorted};
 use super::surroundings::{is_elsewhere, samples_of};
 use super::sustained::throttle_words;
-use super::wording::list;
+use super::wording::{list, significant};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, GpuSample, Sample, ServerSample, ServerState,
 };
@@ -80,6 +80,26 @@ pub fn stalls(run: &BenchmarkResponse) -> Vec<Stall> {
         stall
     });
     explained.collect()
+}
+
+/// The longest stall of a run in a sentence.
+pub fn stall_sentence(run: &BenchmarkResponse) -> Option<String> {
+    let all = stalls(run);
+    let longest = all
+        .iter()
+        .max_by(|a, b| (a.to - a.from).total_cmp(&(b.to - b.from)))?;
+    let more = match all.len() - 1 {
+        0 => String::new(),
+        more => format!(" ({more} more)"),
+    };
+    let seconds = |value: f64| significant(value).unwrap_or_default();
+    Some(format!(
+        "Longest stall: {} s without a chunk of {}, after {} s of the run{more}: {}.",
+        seconds(longest.to - longest.from),
+        longest.label,
+        seconds(longest.from),
+        longest.causes.join("; "),
+    ))
 }
 
 fn of_request(result: &BenchmarkResult) -> Vec<Stall> {

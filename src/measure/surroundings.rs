@@ -1,7 +1,7 @@
 //! Which samples tell of the machine that a model ran on, and what they add to its figures.
 
 use super::energy::{self, Price};
-use super::participant::participants;
+use super::participant::{labels, participants};
 use super::sustained::{RateCourse, rate_change};
 use crate::record::{BenchmarkResponse, EnergySummary, Location, RateChange, Samples};
 
@@ -43,4 +43,15 @@ pub fn surround(run: &mut BenchmarkResponse, courses: &[RateCourse], price: Opti
         one.energy = energy;
         one.rate_change = change;
     }
+}
+
+/// A sentence for each model of which a part lay on the CPU after its last request.
+pub fn placement_sentences(run: &BenchmarkResponse) -> Vec<String> {
+    let all = participants(run);
+    let placed = all.iter().zip(labels(&all)).filter_map(|(it, label)| {
+        let placement = it.environment?.placement_after.as_ref()?;
+        let share = placement.cpu_percent.filter(|share| *share >= 0.5)?;
+        (!it.synthetic()).then(|| format!("{label}: {share:.0} % of the model was on the CPU."))
+    });
+    placed.collect()
 }

@@ -1,7 +1,7 @@
 //! Burst against sustained: whether a model's decode rate changed for good in the course of a run, and
 //! what changed beside it. Requests that went on together are left out: they slow each other down.
 
-use super::participant::Participant;
+use super::participant::{Participant, named_summaries};
 use super::statistics::{median, sorted};
 use super::surroundings::samples_of;
 use super::wording::{list, significant};
@@ -260,6 +260,13 @@ pub fn throttle_words(reason: &str) -> String {
         other => return other.replace('_', " "),
     }
     .to_owned()
+}
+
+/// A sentence for each model whose rate was not sustained.
+pub fn rate_change_sentences(run: &BenchmarkResponse) -> Vec<String> {
+    let changed =
+        named_summaries(run).filter_map(|(name, one)| Some((name, one.rate_change.as_ref()?)));
+    changed.map(|(name, change)| words(&name, change)).collect()
 }
 
 /// The change in a sentence.

@@ -410,6 +410,11 @@ impl Check {
         });
     }
 
+    #[cfg(test)]
+    pub(super) fn into_pointers(self) -> Vec<String> {
+        self.errors.into_iter().map(|it| it.pointer).collect()
+    }
+
     /// NaN is in no range, so it is refused too.
     pub(super) fn range<T: Copy + PartialOrd + std::fmt::Display>(
         &mut self,

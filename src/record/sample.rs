@@ -104,7 +104,7 @@ pub enum ServerState {
     Stopped,
     /// It waits for a device and cannot be interrupted.
     Blocked,
-    /// It computes.
+    /// It computes, or has since the look before.
     Running,
     /// It waits for work, for a graphics processor, or for another process.
     #[default]

@@ -221,13 +221,16 @@ impl Walker {
         std::mem::take(&mut *self.kept())
     }
 
-    /// One request; `None` only where the backend is gone from the configuration, which the
-    /// check before the run excludes.
+    /// One request; `None` where the run was stopped in the pause before it, or where the backend is
+    /// gone from the configuration, which the check before the run excludes.
     async fn step(&self, step: &Step, due: Option<Instant>) -> Option<BenchmarkResult> {
         let job = Arc::clone(&self.job);
         let model = &job.plan.models[step.model];
         let backend = Arc::clone(self.engine.backends.get(&model.backend)?);
         let cooled_down = self.cool_down(step).await;
+        if job.cancel.is_cancelled() {
+            return None;
+        }
         let timestamp = Utc::now();
         let started = RunEvent::RequestStarted(RequestStarted {
             request: step.index,

@@ -79,6 +79,7 @@ mod tests {
         for name in [
             "page.css",
             "page.js",
+            "explore.js",
             "live.js",
             "htmx.min.js",
             "htmx-licence.txt",

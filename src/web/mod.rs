@@ -11,6 +11,7 @@ mod figures;
 mod form;
 mod history;
 mod login;
+mod machine;
 mod page;
 mod prompts;
 mod result;

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::charts::{self, Series};
-use super::{figures, run_form, sweep, trend};
+use super::charts::{self, Series, View};
+use super::{figures, machine, run_form, sweep, trend};
 use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics, Status,
@@ -120,6 +120,7 @@ struct Row {
     label: String,
     trend: String,
     synthetic: bool,
+    placement: Option<String>,
     succeeded: u64,
     failed: u64,
     warmups: u64,
@@ -230,7 +231,7 @@ fn cut(text: &str, most: usize) -> (String, bool) {
 }
 
 /// Everything that the page shows.
-pub fn values(mut run: BenchmarkResponse) -> Value {
+pub fn values(mut run: BenchmarkResponse, view: View) -> Value {
     let labels = labels(&run);
     let series: Vec<Series> = labels
         .iter()
@@ -245,11 +246,13 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
         })
         .collect();
     let sweeps = sweep::of_models(&run, &labels);
+    let machines = machine::machines(&run);
+    let stalls = measure::stalls(&run);
     let drawings = json!({
         "curve": charts::curve(&sweeps),
         "waterfall": charts::waterfall(&series),
         "race": charts::race(&series),
-        "timeline": charts::timeline(&series, run.samples.as_ref()),
+        "timeline": charts::timeline(&series, &machines, &stalls, view),
         "histogram": charts::histogram(&series),
     });
     let made_up = run.request.synthetic.map_or(0, |it| it.prompts);
@@ -265,17 +268,9 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
         .flat_map(failures)
         .take(MOST_FAILURES)
         .collect();
-    let placements: Vec<_> = series
-        .iter()
-        .zip(&run.environment.models)
-        // Of a scripted model they are made up.
-        .filter(|(_, model)| !model.synthetic)
-        .filter_map(|(it, _)| {
-            Some((
-                &it.label,
-                it.results.iter().rev().find_map(|r| r.placement.as_ref())?,
-            ))
-        })
+    let models = labels.iter().zip(&run.environment.models);
+    let placements: Vec<_> = models
+        .filter_map(|(label, model)| Some((label, machine::placement(&run, model)?)))
         .collect();
     // From the first request on: a run may have waited in the queue before.
     let begun = run.results.iter().map(|it| it.timestamp).min();
@@ -296,12 +291,18 @@ pub fn values(mut run: BenchmarkResponse) -> Value {
         "answers": answers,
         "failures": failures,
         "placements": placements,
+        "stalls": machine::stalls(&stalls),
+        "energy": machine::energy(&run, &labels),
+        "elsewhere": machine::elsewhere(&run),
+        "sampling": machine::sampling(&run),
+        "sustained": measure::rate_change_sentences(&run),
         "drawings": drawings,
     });
     // The record itself goes along without what only the drawings need.
     drop(series);
     run.results.clear();
     run.samples = None;
+    run.remote_samples = Vec::new();
     values["run"] = json!(run);
     values
 }
@@ -330,6 +331,7 @@ fn table(run: &BenchmarkResponse, labels: &[String]) -> Table {
                 label: label.clone(),
                 trend: trend::address(&format!("{}@{}", model.model, model.backend), Some(&run.id)),
                 synthetic: model.synthetic,
+                placement: machine::placement_badge(run, model),
                 succeeded: one.succeeded,
                 failed: one.failed,
                 warmups: one.warmups,

@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use self::fields::{Field, GROUPS, Kind, LOAD, PARAMETERS};
 use super::form::Fields;
 use crate::record::{
-    BenchmarkRequest, Execution, FieldError, KeepAlive, Load, LoadPattern, Parameters, Synthetic,
-    Think, ThinkLevel,
+    BenchmarkRequest, Cooldown, Execution, FieldError, KeepAlive, Load, LoadPattern, Parameters,
+    Synthetic, Think, ThinkLevel,
 };
 
 /// What the prompt says before anyone wrote one: long enough an answer to time, and no trick.
@@ -90,6 +90,7 @@ pub fn by_field(errors: &[FieldError]) -> Messages {
             // What is wrong with the whole stands at the field that decides it.
             "load" => "load/max_requests",
             "synthetic" => "synthetic/tokens",
+            name if name.starts_with("cooldown") => "cooldown",
             name => name,
         };
         messages
@@ -109,7 +110,7 @@ pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
     let load = reader.load();
     let synthetic = reader.synthetic();
     let request = BenchmarkRequest {
-        cooldown: None,
+        cooldown: reader.cooldown(),
         // In place of the prompt that is there from the first.
         prompt: synthetic
             .is_none()
@@ -252,6 +253,16 @@ impl Reader<'_> {
         })
     }
 
+    fn cooldown(&mut self) -> Option<Cooldown> {
+        match self.typed("cooldown")?.parse() {
+            Ok(cooldown) => Some(cooldown),
+            Err(message) => {
+                self.wrong("cooldown", message);
+                None
+            }
+        }
+    }
+
     fn format(&mut self) -> Option<Value> {
         let text = self.fields.filled("format")?;
         if text == "json" {
@@ -337,11 +348,18 @@ impl Reader<'_> {
 }
 
 /// Whether the form has a place for all of a request: each further prompt on a line, and one made-up
-/// prompt.
+/// prompt; tags without spaces, stop texts without line breaks, seeds of a load that fit.
 pub fn has_place(request: &BenchmarkRequest) -> bool {
     let mut more = request.all_prompts().into_iter().skip(1);
     let made_up = request.synthetic;
+    let stops = request.parameters.stop.as_deref().unwrap_or_default();
+    let seed = request.load.as_ref().map_or(0, |load| load.seed);
+    let patience = request.cooldown.and_then(|cooldown| cooldown.at_most);
     more.all(|prompt| !prompt.contains('\n'))
+        && !stops.iter().any(|stop| stop.contains('\n'))
+        && !request.tags.iter().any(|tag| tag.contains([' ', ',']))
+        && u32::try_from(seed).is_ok()
+        && patience.is_none()
         && made_up.is_none_or(|it| it.prompts == 1 && it.seed == 0)
 }
 
@@ -383,6 +401,12 @@ pub fn filled(request: &BenchmarkRequest) -> Fields {
         if request.until_decided { "on" } else { "" },
     );
     fields.set("cold_start", if request.cold_start { "on" } else { "" });
+    fields.set(
+        "cooldown",
+        request
+            .cooldown
+            .map_or_else(String::new, |it| it.to_string()),
+    );
     fields.set("tags", request.tags.join(" "));
     fields.set(
         "format",
@@ -474,6 +498,7 @@ mod tests {
             cold_start: true,
             execution: Execution::Interleaved,
             timeout: Some(2.5),
+            cooldown: "61.5C".parse().ok(),
             name: Some("night".into()),
             tags: vec!["a".into(), "b".into()],
             ..BenchmarkRequest::new("why", vec!["steady@reference".into(), "x:1b".into()])

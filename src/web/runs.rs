@@ -1,10 +1,11 @@
 //! One run: live while it goes on, its result afterwards; stop it, repeat it, delete it.
 
-use poem::web::{Data, Path};
+use poem::web::{Data, Path, Query};
 use poem::{Response, handler};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::charts::View;
 use super::{page, result};
 use crate::api::Problem;
 use crate::app::App;
@@ -15,6 +16,13 @@ use crate::record::{BenchmarkResponse, LoadPattern, RunId, Status};
 pub fn id(text: &str) -> Result<RunId, Problem> {
     text.parse()
         .map_err(|error: crate::record::InvalidId| Problem::new(404, error.to_string()))
+}
+
+/// The part of a run that is drawn, s since it began. What is no number shows all of it.
+#[derive(Debug, Deserialize)]
+struct Part {
+    from: Option<String>,
+    to: Option<String>,
 }
 
 /// One column of a run that goes on.
@@ -32,12 +40,20 @@ struct Column {
 }
 
 #[handler]
-pub async fn view(app: Data<&App>, Path(text): Path<String>) -> Result<Response, Problem> {
+pub async fn view(
+    app: Data<&App>,
+    Path(text): Path<String>,
+    Query(part): Query<Part>,
+) -> Result<Response, Problem> {
+    let view = View {
+        from: part.from.and_then(|text| text.parse().ok()),
+        to: part.to.and_then(|text| text.parse().ok()),
+    };
     let run = app.record(&id(&text)?).await?;
     if run.status.is_final() {
         // Sorting out some ten thousand chunks takes a moment; other requests go on meanwhile.
         let made = tokio::task::spawn_blocking(move || {
-            page::render(200, "result.html", result::values(run))
+            page::render(200, "result.html", result::values(run, view))
         });
         return made.await.map_err(|error| {
             tracing::error!(%error, "a result page could not be made");

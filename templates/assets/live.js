@@ -201,6 +201,7 @@
   const columns = [...page.querySelectorAll(".live-model")].map((element) => new Column(element));
   let runOffset = 0;
   let isLost = false;
+  let isPaused = false;
 
   const handlers = {
     queued(event) {
@@ -215,6 +216,10 @@
       find("phase").textContent = `stage ${event.stage + 1}: ${what}`;
     },
     request_started(event) {
+      if (isPaused) {
+        isPaused = false;
+        find("phase").textContent = "";
+      }
       columns[event.model_index]?.started(event, runOffset);
     },
     text_arrived(event) {
@@ -228,10 +233,26 @@
       columns[event.model_index]?.finished(event);
       announce(`${event.finished} of ${event.total} requests finished`);
     },
+    cooling_down(event) {
+      const now = event.temperature_celsius === null ? "" : ` ${shown(event.temperature_celsius)} °C,`;
+      const target = event.target_celsius === null ? "" : ` waits for ${shown(event.target_celsius)} °C,`;
+      find("phase").textContent = `pause before the next request:${now}${target} ${event.waited.toFixed(0)} of at most ${shown(event.at_most)} s`;
+      isPaused = true;
+    },
     sample_taken(event) {
-      runOffset = event.sample.offset;
-      find("cpu").textContent = `${shown(event.sample.cpu_percent)} %`;
-      find("memory").textContent = `${shown(event.sample.memory_percent)} %`;
+      const sample = event.sample;
+      if (event.backend) {
+        elsewhere(event.backend, sample);
+        return;
+      }
+      runOffset = sample.offset;
+      find("cpu").textContent = percent(sample.cpu_percent);
+      find("memory").textContent = percent(sample.memory_percent);
+      const servers = sample.servers.map((it) => (it.state === "stopped" || it.state === "gone" ? it.state : percent(it.cpu_percent)));
+      gauge("servers", ".figure", servers.join(", "));
+      gauge("gpus", ".devices", sample.gpus.map(device).filter(Boolean).join(" · "));
+      const degrees = sample.cpu_temperature_celsius;
+      gauge("temperature", ".figure", degrees === null ? "" : `${shown(degrees)} °C`);
       for (const column of columns) {
         column.atLeast(runOffset - column.sentOffset);
       }
@@ -242,6 +263,32 @@
       location.reload();
     },
   };
+
+  const percent = (value) => (value === null || value === undefined ? "–" : `${shown(value)} %`);
+
+  function gauge(id, part, words) {
+    find(id).hidden = !words;
+    find(id).querySelector(part).textContent = words;
+  }
+
+  // What one graphics processor does, in a few words.
+  function device(gpu) {
+    const parts = [[gpu.utilization_percent, "%"], [gpu.power_watts, "W"], [gpu.temperature_celsius, "°C"]];
+    return parts.filter(([value]) => value !== null).map(([value, unit]) => `${shown(value)} ${unit}`).join(", ");
+  }
+
+  // The machine of a backend that an agent looks at: a line of its own.
+  const others = new Map();
+  function elsewhere(backend, sample) {
+    if (!others.has(backend)) {
+      const line = document.createElement("p");
+      line.className = "quiet";
+      find("elsewhere").append(line);
+      others.set(backend, line);
+    }
+    const gpus = sample.gpus.map(device).filter(Boolean).map((words) => `, GPU ${words}`).join("");
+    others.get(backend).textContent = `Machine of ${backend}: CPU ${percent(sample.cpu_percent)}, memory ${percent(sample.memory_percent)}${gpus}`;
+  }
 
   // A screen reader hears of progress, but not of every request of a quick run.
   let announced = 0;

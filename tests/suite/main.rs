@@ -11,6 +11,7 @@ mod api;
 mod cli;
 mod conformance;
 mod documentation;
+mod machine;
 mod real_model;
 mod reference;
 mod support;

@@ -179,7 +179,7 @@ impl Tree {
         let pages: u64 = stats.iter().map(|stat| stat.rss).sum();
         Some(ServerSample {
             backend,
-            state: state(&stats),
+            state: state(&stats, found.as_ref().is_some_and(|it| it.ticks > 0)),
             processes: u32::try_from(stats.len()).unwrap_or(u32::MAX),
             cpu_percent: found.as_ref().map(|it| {
                 let seconds = it.ticks as f64 / procfs::ticks_per_second() as f64;
@@ -216,7 +216,8 @@ fn difference(
     }
 }
 
-fn state(stats: &[Stat]) -> ServerState {
+/// A process has the state of its first thread; that others compute shows in what they used.
+fn state(stats: &[Stat], has_worked: bool) -> ServerState {
     let is_any = |states: &[ProcState]| {
         let mut known = stats.iter().filter_map(|stat| stat.state().ok());
         known.any(|state| states.contains(&state))
@@ -225,7 +226,7 @@ fn state(stats: &[Stat]) -> ServerState {
         ServerState::Stopped
     } else if is_any(&[ProcState::Waiting]) {
         ServerState::Blocked
-    } else if is_any(&[ProcState::Running]) {
+    } else if has_worked || is_any(&[ProcState::Running]) {
         ServerState::Running
     } else {
         ServerState::Waiting

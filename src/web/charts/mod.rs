@@ -14,7 +14,7 @@ pub use course::course;
 pub use curve::curve;
 pub use histogram::histogram;
 pub use race::race;
-pub use timeline::timeline;
+pub use timeline::{Machine, View, timeline};
 pub use waterfall::waterfall;
 
 use crate::record::BenchmarkResult;

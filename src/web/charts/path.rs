@@ -28,6 +28,15 @@ pub fn steps(points: &[(f64, f64)]) -> String {
     d
 }
 
+/// A stroke from the ground to each point.
+pub fn strokes(points: &[(f64, f64)], ground: f64) -> String {
+    let mut d = String::new();
+    for (x, y) in points {
+        let _ = write!(d, "M{x} {ground}V{y}");
+    }
+    d
+}
+
 /// At most [`MOST_POINTS`] of the items, evenly chosen, the first and the last among them.
 pub fn thinned<T: Copy>(items: &[T]) -> Vec<T> {
     if items.len() <= MOST_POINTS {
@@ -76,6 +85,7 @@ mod tests {
     fn lines_are_drawn_through_their_points() {
         assert_eq!(line(&[(0.0, 1.0), (2.5, 3.0)]), "M0 1L2.5 3");
         assert_eq!(steps(&[(0.0, 1.0), (2.5, 3.0)]), "M0 1H2.5V3");
+        assert_eq!(strokes(&[(1.0, 2.0), (3.0, 0.5)], 9.0), "M1 9V2M3 9V0.5");
         assert_eq!(line(&[]), "");
     }
 

@@ -1,12 +1,17 @@
-//! The whole run on one time axis: chunks a second of each model, and under them what the machine
-//! was doing.
+//! The whole run, or a part of it, on one time axis: chunks a second and gaps of each model, and under
+//! them what the machines were doing. Stalls are marked across all of it.
+
+mod machines;
 
 use serde::Serialize;
 
-use super::Series;
+pub use self::machines::Machine;
+use self::machines::{Figures, panels};
 use super::path;
 use super::scale::{Scale, Tick, nice_step, plain_label, time_label};
-use crate::record::{Sample, Samples};
+use super::{MOST_POINTS, Series};
+use crate::measure::Stall;
+use crate::web::figures;
 
 /// The drawing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,14 +26,24 @@ pub struct Timeline {
     pub right: f64,
     /// Where the axis is drawn.
     pub bottom: f64,
+    /// Beginning of what is shown, s since the run began.
+    pub from: f64,
+    /// Its end.
+    pub to: f64,
+    /// It is only a part of the run.
+    pub is_part: bool,
     /// Width of a bin, s.
     pub bin: f64,
     /// Time since the run began.
     pub times: Vec<Tick>,
-    /// Chunks a second, then CPU and memory where there are samples.
+    /// Chunks a second and gaps, then the machines where there are samples.
     pub panels: Vec<Panel>,
     /// When each request was sent.
     pub sends: Vec<Send>,
+    /// Gaps that were long.
+    pub stalls: Vec<Band>,
+    /// What the columns of the figures are, beside the time.
+    pub columns: Vec<String>,
     /// The same in figures.
     pub rows: Vec<Row>,
 }
@@ -51,8 +66,8 @@ pub struct Panel {
 /// A line of a panel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Line {
-    /// Chooses the colour: the model's number in the run, from 0; null for the machine's lines.
-    pub index: Option<usize>,
+    /// Chooses the look: `series-0` and so on for models; others for machines.
+    pub look: String,
     /// What it shows.
     pub label: String,
     /// The line.
@@ -68,17 +83,35 @@ pub struct Send {
     pub index: usize,
 }
 
+/// A stall across all panels.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Band {
+    /// Which one of the run, from 1.
+    pub number: usize,
+    /// Left edge.
+    pub x: f64,
+    /// Width.
+    pub width: f64,
+    /// What it is, in words.
+    pub words: String,
+}
+
 /// A bin in figures.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// Beginning of the bin, s since the run began.
     pub from: f64,
-    /// Chunks a second, one a model.
-    pub rates: Vec<f64>,
-    /// CPU in use, percent; null where no sample lies in the bin.
-    pub cpu: Option<f64>,
-    /// Memory in use, percent.
-    pub memory: Option<f64>,
+    /// One a column.
+    pub cells: Vec<String>,
+}
+
+/// What of a run is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct View {
+    /// From here, s since the run began; the beginning where it is none.
+    pub from: Option<f64>,
+    /// To here; the end where it is none.
+    pub to: Option<f64>,
 }
 
 const WIDTH: f64 = 720.0;
@@ -86,7 +119,7 @@ const LEFT: f64 = 46.0;
 const RIGHT: f64 = 700.0;
 const TITLE: f64 = 22.0;
 const RATES: f64 = 120.0;
-const MACHINE: f64 = 60.0;
+const LOW: f64 = 60.0;
 const AXIS: f64 = 28.0;
 /// Most bins: beyond it a bin would be narrower than four units of the drawing.
 const MOST_BINS: f64 = 160.0;
@@ -99,9 +132,18 @@ const GAPS_A_BIN: f64 = 8.0;
 const FEWEST_BINS: f64 = 20.0;
 /// Marks of sending beyond this many would be a wall.
 const MOST_SENDS: usize = 200;
+/// A mark that is narrower is not seen, nor hit.
+const NARROWEST_BAND: f64 = 4.0;
+/// A part of a run is so long at least, s.
+const SHORTEST_PART: f64 = 0.1;
 
 /// Draws the run; `None` where no chunk came.
-pub fn timeline(series: &[Series], samples: Option<&Samples>) -> Option<Timeline> {
+pub fn timeline(
+    series: &[Series],
+    machines: &[Machine],
+    stalls: &[Stall],
+    view: View,
+) -> Option<Timeline> {
     let arrivals: Vec<Vec<f64>> = series.iter().map(arrivals).collect();
     // Silence at the end belongs to the run as well: it may be why it failed.
     let end = arrivals
@@ -111,60 +153,134 @@ pub fn timeline(series: &[Series], samples: Option<&Samples>) -> Option<Timeline
         .chain(series.iter().flat_map(ends))
         .reduce(f64::max)
         .filter(|_| arrivals.iter().any(|times| !times.is_empty()))?;
-    let wide = (usual_gap(series) * GAPS_A_BIN).min(end / FEWEST_BINS);
-    let bin = nice_step(wide.max(end / MOST_BINS)).max(NARROWEST_BIN);
-    let bins = bin_of(end, bin) + 1;
-    let x = Scale::new(0.0, bins as f64 * bin, LEFT, RIGHT);
-    let rates: Vec<Vec<f64>> = arrivals
+    let (from, to) = shown(view, end);
+    let span = to - from;
+    let wide = (usual_gap(series) * GAPS_A_BIN).min(span / FEWEST_BINS);
+    let bin = nice_step(wide.max(span / MOST_BINS)).max(NARROWEST_BIN);
+    let from = (from / bin).floor() * bin;
+    let bins = bin_of(to - from, bin) + 1;
+    let to = from + bins as f64 * bin;
+    let x = Scale::new(from, to, LEFT, RIGHT);
+    let frame = Frame {
+        from,
+        to,
+        bin,
+        bins,
+        x,
+    };
+    let rates: Vec<Vec<f64>> = arrivals.iter().map(|times| rates(times, &frame)).collect();
+    let gaps: Vec<Vec<(f64, f64)>> = series.iter().map(|one| gaps(one, &frame)).collect();
+    let mut drawn = vec![rate_panel(series, &rates, &frame)];
+    drawn.extend(gap_panel(series, &gaps, drawn[0].bottom, x));
+    let mut columns: Vec<String> = series
         .iter()
-        .map(|times| rates(times, bin, bins))
+        .map(|one| format!("{}, chunks/s", one.label))
         .collect();
-    let shown: Vec<Sample> = samples
-        .map(|samples| samples.items.iter())
-        .into_iter()
-        .flatten()
-        .filter(|sample| (0.0..=end).contains(&sample.offset))
-        .cloned()
-        .collect();
-    let mut panels = vec![rate_panel(series, &rates, bin, x)];
-    if !shown.is_empty() {
-        let top = RATES + TITLE;
-        let cpu = |sample: &Sample| sample.cpu_percent;
-        let memory = |sample: &Sample| sample.memory_percent;
-        panels.push(machine_panel("CPU in use, %", top, &shown, cpu, x));
-        panels.push(machine_panel(
-            "Memory in use, %",
-            top + TITLE + MACHINE,
-            &shown,
-            memory,
-            x,
-        ));
+    let mut figures: Vec<Figures> = Vec::new();
+    for machine in machines {
+        let bottom = drawn.last().map_or(0.0, |panel| panel.bottom);
+        let name = (machines.len() > 1).then_some(machine.name.as_str());
+        let (of_machine, table) = panels(machine, name, bottom, &frame);
+        drawn.extend(of_machine);
+        columns.extend(table.iter().map(|it| it.title.clone()));
+        figures.extend(table);
     }
-    let bottom = panels.last().map_or(0.0, |panel| panel.bottom);
-    let sends = series.iter().enumerate().flat_map(|(index, one)| {
-        let offsets = one
-            .results
-            .iter()
-            .filter_map(|result| result.timing.send_offset);
-        offsets.map(move |offset| Send {
-            x: x.at(offset),
-            index,
-        })
-    });
+    let bottom = drawn.last().map_or(0.0, |panel| panel.bottom);
     Some(Timeline {
         width: WIDTH,
         height: bottom + AXIS,
         left: LEFT,
         right: RIGHT,
         bottom,
+        from,
+        to,
+        is_part: view != View::default(),
         bin,
-        times: x.ticks(7.0, time_label),
-        panels,
-        sends: Some(sends.collect::<Vec<_>>())
-            .filter(|sends| sends.len() <= MOST_SENDS)
-            .unwrap_or_default(),
-        rows: rows(&rates, &shown, bin),
+        times: x.ticks(7.0, whole_seconds),
+        panels: drawn,
+        sends: sends(series, &frame),
+        stalls: bands(stalls, &frame),
+        columns,
+        rows: rows(&rates, &figures, &frame),
     })
+}
+
+/// Of a part of a run too, a time is so many seconds since it began.
+fn whole_seconds(value: f64, step: f64) -> String {
+    format!("{} s", plain_label(value, step))
+}
+
+/// The time axis.
+struct Frame {
+    from: f64,
+    to: f64,
+    bin: f64,
+    bins: usize,
+    x: Scale,
+}
+
+impl Frame {
+    fn holds(&self, at: f64) -> bool {
+        (self.from..=self.to).contains(&at)
+    }
+
+    /// Which bin a time lies in, where it is shown.
+    fn bin_of(&self, at: f64) -> Option<usize> {
+        self.holds(at).then(|| bin_of(at - self.from, self.bin))
+    }
+}
+
+/// The part of a run of this length that is asked for; all of it where that makes no sense.
+fn shown(view: View, end: f64) -> (f64, f64) {
+    let within = |at: Option<f64>, other: f64| at.filter(|at| at.is_finite()).unwrap_or(other);
+    let from = within(view.from, 0.0).clamp(0.0, end);
+    let to = within(view.to, end).clamp(0.0, end);
+    if to - from < SHORTEST_PART {
+        (0.0, end)
+    } else {
+        (from, to)
+    }
+}
+
+fn sends(series: &[Series], frame: &Frame) -> Vec<Send> {
+    let sends = series.iter().enumerate().flat_map(|(index, one)| {
+        let offsets = one
+            .results
+            .iter()
+            .filter_map(|result| result.timing.send_offset);
+        offsets
+            .filter(|offset| frame.holds(*offset))
+            .map(move |offset| Send {
+                x: frame.x.at(offset),
+                index,
+            })
+    });
+    Some(sends.collect::<Vec<_>>())
+        .filter(|sends| sends.len() <= MOST_SENDS)
+        .unwrap_or_default()
+}
+
+fn bands(stalls: &[Stall], frame: &Frame) -> Vec<Band> {
+    let seen = stalls
+        .iter()
+        .zip(1..)
+        .filter(|(stall, _)| stall.to > frame.from && stall.from < frame.to);
+    seen.map(|(stall, number)| {
+        let left = frame.x.at(stall.from.max(frame.from));
+        let right = frame.x.at(stall.to.min(frame.to));
+        let width = (right - left).max(NARROWEST_BAND);
+        Band {
+            number,
+            x: left.min(RIGHT - width),
+            width,
+            words: format!(
+                "{} without a chunk: {}",
+                figures::seconds(Some(stall.to - stall.from)),
+                stall.causes.join("; ")
+            ),
+        }
+    })
+    .collect()
 }
 
 /// When each request ended, s since the run began.
@@ -211,20 +327,44 @@ fn bin_of(at: f64, bin: f64) -> usize {
     (at / bin).floor() as usize
 }
 
-fn rates(times: &[f64], bin: f64, bins: usize) -> Vec<f64> {
-    let mut counts = vec![0_u32; bins];
+fn rates(times: &[f64], frame: &Frame) -> Vec<f64> {
+    let mut counts = vec![0_u32; frame.bins];
     for at in times {
-        if let Some(count) = counts.get_mut(bin_of(*at, bin)) {
+        let count = frame.bin_of(*at).and_then(|place| counts.get_mut(place));
+        if let Some(count) = count {
             *count += 1;
         }
     }
     counts
         .into_iter()
-        .map(|count| f64::from(count) / bin)
+        .map(|count| f64::from(count) / frame.bin)
         .collect()
 }
 
-fn rate_panel(series: &[Series], rates: &[Vec<f64>], bin: f64, x: Scale) -> Panel {
+/// The longest gap that ends in each column of the drawing: when it ended, and how long it was, s.
+fn gaps(series: &Series, frame: &Frame) -> Vec<(f64, f64)> {
+    let mut longest: Vec<Option<(f64, f64)>> = vec![None; MOST_POINTS];
+    let width = (frame.to - frame.from) / MOST_POINTS as f64;
+    let parts = series.results.iter().filter_map(|result| {
+        let send = result.timing.send_offset?;
+        Some((send, result.chunks.as_ref()?))
+    });
+    for (send, chunks) in parts {
+        for pair in chunks.offsets.windows(2) {
+            let (at, gap) = (send + pair[1], pair[1] - pair[0]);
+            let column = frame.holds(at).then(|| bin_of(at - frame.from, width));
+            let column = column.map(|place| place.min(MOST_POINTS - 1));
+            if let Some(kept) = column.and_then(|place| longest.get_mut(place))
+                && kept.is_none_or(|(_, most)| gap > most)
+            {
+                *kept = Some((at, gap));
+            }
+        }
+    }
+    longest.into_iter().flatten().collect()
+}
+
+fn rate_panel(series: &[Series], rates: &[Vec<f64>], frame: &Frame) -> Panel {
     let most = rates.iter().flatten().copied().fold(0.0, f64::max);
     let y = Scale::new(0.0, most, RATES, TITLE);
     let lines = series
@@ -232,9 +372,9 @@ fn rate_panel(series: &[Series], rates: &[Vec<f64>], bin: f64, x: Scale) -> Pane
         .zip(rates)
         .enumerate()
         .map(|(index, (one, rates))| Line {
-            index: Some(index),
+            look: format!("series-{}", index % 8),
             label: one.label.clone(),
-            d: bursts(rates, bin, x, y),
+            d: bursts(rates, frame.from, frame.bin, frame.x, y),
         });
     Panel {
         title: "Chunks a second".to_owned(),
@@ -245,14 +385,43 @@ fn rate_panel(series: &[Series], rates: &[Vec<f64>], bin: f64, x: Scale) -> Pane
     }
 }
 
+/// A stroke for each gap, as high as it was long.
+fn gap_panel(series: &[Series], gaps: &[Vec<(f64, f64)>], above: f64, x: Scale) -> Option<Panel> {
+    let most = gaps.iter().flatten().map(|it| it.1).reduce(f64::max)?;
+    let (top, bottom) = (above + TITLE + 4.0, above + TITLE + LOW);
+    let y = Scale::new(0.0, most, bottom, top);
+    let lines = series
+        .iter()
+        .zip(gaps)
+        .enumerate()
+        .map(|(index, (one, gaps))| {
+            let strokes: Vec<(f64, f64)> = gaps
+                .iter()
+                .map(|(at, gap)| (x.at(*at), y.at(*gap)))
+                .collect();
+            Line {
+                look: format!("solid series-{}", index % 8),
+                label: one.label.clone(),
+                d: path::strokes(&strokes, bottom),
+            }
+        });
+    Some(Panel {
+        title: "Longest gap between chunks".to_owned(),
+        top,
+        bottom,
+        ticks: y.ticks(2.0, time_label),
+        lines: lines.collect(),
+    })
+}
+
 /// A stepped line for each time with chunks, from the ground up and back: while others write, a
 /// model has no line.
-fn bursts(rates: &[f64], bin: f64, x: Scale, y: Scale) -> String {
+fn bursts(rates: &[f64], from: f64, bin: f64, x: Scale, y: Scale) -> String {
     let mut d = String::new();
     let mut points: Vec<(f64, f64)> = Vec::new();
     let closed = rates.iter().copied().chain([0.0]);
     for (place, rate) in closed.enumerate() {
-        let at = x.at(place as f64 * bin);
+        let at = x.at(from + place as f64 * bin);
         if rate > 0.0 {
             if points.is_empty() {
                 points.push((at, y.at(0.0)));
@@ -267,52 +436,17 @@ fn bursts(rates: &[f64], bin: f64, x: Scale, y: Scale) -> String {
     d
 }
 
-fn machine_panel(
-    title: &str,
-    top: f64,
-    samples: &[Sample],
-    value: impl Fn(&Sample) -> f64,
-    x: Scale,
-) -> Panel {
-    let (top, bottom) = (top + 4.0, top + MACHINE);
-    let y = Scale::new(0.0, 100.0, bottom, top);
-    let points: Vec<(f64, f64)> = samples
-        .iter()
-        .map(|sample| (x.at(sample.offset), y.at(value(sample))))
-        .collect();
-    Panel {
-        title: title.to_owned(),
-        top,
-        bottom,
-        ticks: y.ticks(2.0, plain_label),
-        lines: vec![Line {
-            index: None,
-            label: title.to_owned(),
-            d: path::line(&path::peaks(&points)),
-        }],
-    }
-}
-
-fn rows(rates: &[Vec<f64>], samples: &[Sample], bin: f64) -> Vec<Row> {
-    let bins = rates.first().map_or(0, Vec::len);
-    (0..bins)
+fn rows(rates: &[Vec<f64>], figures: &[Figures], frame: &Frame) -> Vec<Row> {
+    let cell = |value: Option<f64>| figures::number(value);
+    (0..frame.bins)
         .map(|place| {
-            let within: Vec<&Sample> = samples
+            let of_models = rates.iter().map(|rates| rates.get(place).copied());
+            let of_machines = figures
                 .iter()
-                .filter(|sample| bin_of(sample.offset, bin) == place)
-                .collect();
-            let mean = |value: fn(&Sample) -> f64| {
-                let sum: f64 = within.iter().map(|sample| value(sample)).sum();
-                (!within.is_empty()).then(|| sum / within.len() as f64)
-            };
+                .map(|it| it.means.get(place).copied().flatten());
             Row {
-                from: place as f64 * bin,
-                rates: rates
-                    .iter()
-                    .filter_map(|rates| rates.get(place).copied())
-                    .collect(),
-                cpu: mean(|sample| sample.cpu_percent),
-                memory: mean(|sample| sample.memory_percent),
+                from: frame.from + place as f64 * frame.bin,
+                cells: of_models.chain(of_machines).map(cell).collect(),
             }
         })
         .collect()
@@ -322,39 +456,188 @@ fn rows(rates: &[Vec<f64>], samples: &[Sample], bin: f64) -> Vec<Row> {
 mod tests {
     use super::super::fixture::{result, series};
     use super::*;
+    use crate::record::{GpuSample, Sample, ServerSample};
 
     fn sample(offset: f64, cpu_percent: f64) -> Sample {
         Sample {
             offset,
             cpu_percent,
             core_percent: vec![cpu_percent],
-            memory_used_bytes: 1,
-            memory_available_bytes: 1,
             memory_percent: 50.0,
-            swap_used_bytes: 0,
             ..Sample::default()
         }
+    }
+
+    fn machine(items: Vec<Sample>) -> Machine {
+        Machine {
+            name: "this machine".into(),
+            items,
+        }
+    }
+
+    fn whole(series: &[Series], machines: &[Machine]) -> Option<Timeline> {
+        timeline(series, machines, &[], View::default())
+    }
+
+    fn rate(row: &Row) -> f64 {
+        row.cells[0].parse().unwrap_or_default()
     }
 
     #[test]
     fn every_chunk_is_counted_in_its_bin() {
         let results = [result(0.1, &[0.1, 0.12, 0.2]), result(1.0, &[0.5, 1.0])];
-        let samples = Samples {
-            interval: 0.25,
-            items: vec![sample(-0.2, 1.0), sample(0.25, 40.0), sample(0.27, 60.0)],
-            ..Samples::default()
-        };
-        let drawing = timeline(&series(&results), Some(&samples)).unwrap();
-        let chunks: f64 = drawing
+        let here = machine(vec![
+            sample(-0.2, 1.0),
+            sample(0.25, 40.0),
+            sample(0.27, 60.0),
+        ]);
+        let drawing = whole(&series(&results), &[here]).unwrap();
+        let chunks: f64 = drawing.rows.iter().map(|row| rate(row) * drawing.bin).sum();
+        assert!((chunks - 5.0).abs() < 1e-9);
+        assert_eq!(drawing.columns[1], "CPU, %");
+        let with_cpu: Vec<&str> = drawing
             .rows
             .iter()
-            .map(|row| row.rates[0] * drawing.bin)
-            .sum();
-        assert!((chunks - 5.0).abs() < 1e-9);
-        let with_cpu: Vec<f64> = drawing.rows.iter().filter_map(|row| row.cpu).collect();
-        assert_eq!(with_cpu, [50.0]);
-        assert_eq!(drawing.panels.len(), 3);
+            .map(|row| row.cells[1].as_str())
+            .filter(|cell| *cell != "–")
+            .collect();
+        assert_eq!(with_cpu, ["50.0"]);
+        let titles: Vec<&str> = drawing.panels.iter().map(|it| it.title.as_str()).collect();
+        assert_eq!(
+            titles,
+            [
+                "Chunks a second",
+                "Longest gap between chunks",
+                "CPU in use, %",
+                "Memory in use, %"
+            ]
+        );
         assert_eq!(drawing.sends.len(), 2);
+    }
+
+    #[test]
+    fn every_figure_that_moves_has_a_panel() {
+        let full = |offset: f64| Sample {
+            frequency_max_mhz: Some(3000.0 + offset * 400.0),
+            frequency_mean_mhz: Some(2500.0),
+            cpu_temperature_celsius: Some(60.0),
+            other_cpu_percent: Some(3.0),
+            pressure: Some(crate::record::Pressure {
+                cpu_percent: Some(12.0),
+                ..Default::default()
+            }),
+            servers: vec![ServerSample {
+                cpu_percent: Some(40.0),
+                ..ServerSample::default()
+            }],
+            gpus: vec![GpuSample {
+                utilization_percent: Some(90.0),
+                power_watts: Some(120.0),
+                temperature_celsius: Some(70.0),
+                clock_mhz: Some(2000.0 + offset * 300.0),
+                ..GpuSample::default()
+            }],
+            ..sample(offset, 50.0)
+        };
+        let here = machine((0..8).map(|n| full(f64::from(n) * 0.25)).collect());
+        let there = Machine {
+            name: "gpu-box".into(),
+            items: vec![sample(0.1, 5.0), sample(0.6, 5.0)],
+        };
+        let results = [result(0.0, &[0.1, 0.5, 1.0, 1.9])];
+        let drawing = whole(&series(&results), &[here, there]).unwrap();
+        let titles: Vec<&str> = drawing.panels.iter().map(|it| it.title.as_str()).collect();
+        insta::assert_snapshot!(titles.join("\n"), @r"
+        Chunks a second
+        Longest gap between chunks
+        this machine: CPU in use, %
+        this machine: Work that waited, % of the time
+        this machine: Memory in use, %
+        this machine: CPU clock, MHz
+        this machine: GPU in use, %
+        this machine: GPU power, W
+        this machine: GPU clock, MHz
+        this machine: Temperature, °C
+        gpu-box: CPU in use, %
+        gpu-box: Memory in use, %
+        ");
+        let labels = |panel: usize| -> Vec<&str> {
+            let lines = drawing.panels[panel].lines.iter();
+            lines.map(|it| it.label.as_str()).collect()
+        };
+        assert_eq!(labels(2), ["all", "model server", "other programs"]);
+        assert_eq!(drawing.columns.len(), drawing.rows[0].cells.len());
+    }
+
+    #[test]
+    fn a_part_of_the_run_is_drawn_larger() {
+        let offsets: Vec<f64> = (1..=1000).map(|n| f64::from(n) * 0.02).collect();
+        let results = [result(0.0, &offsets)];
+        let series = series(&results);
+        let part = |from: f64, to: f64| {
+            let view = View {
+                from: Some(from),
+                to: Some(to),
+            };
+            timeline(&series, &[], &[], view).unwrap()
+        };
+        let drawing = part(5.0, 7.0);
+        assert!(drawing.is_part && drawing.from <= 5.0 && drawing.to >= 7.0);
+        assert!(
+            drawing.to - drawing.from < 2.5,
+            "{} {}",
+            drawing.from,
+            drawing.to
+        );
+        // What makes no sense shows all.
+        for (from, to) in [
+            (7.0, 5.0),
+            (f64::NAN, f64::INFINITY),
+            (500.0, 600.0),
+            (-5.0, 900.0),
+        ] {
+            let drawing = part(from, to);
+            assert!(
+                drawing.from.abs() < 1e-9 && drawing.to >= 20.0,
+                "{from} {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn stalls_are_marked_where_they_are() {
+        let stall = Stall {
+            label: "a".into(),
+            index: 0,
+            repetition: 1,
+            warmup: false,
+            from: 1.0,
+            to: 1.5,
+            usual: 0.01,
+            is_end: false,
+            causes: vec!["the model server was stopped".into()],
+            movements: Vec::new(),
+        };
+        let results = [result(0.0, &[0.5, 1.0, 1.5, 2.0])];
+        let series = series(&results);
+        let drawing =
+            timeline(&series, &[], std::slice::from_ref(&stall), View::default()).unwrap();
+        let band = &drawing.stalls[0];
+        assert_eq!(
+            (band.number, band.words.as_str()),
+            (
+                1,
+                "500\u{a0}ms without a chunk: the model server was stopped"
+            )
+        );
+        let at = |x: f64| drawing.from + (x - LEFT) / (RIGHT - LEFT) * (drawing.to - drawing.from);
+        assert!((at(band.x) - 1.0).abs() < 0.01 && (at(band.x + band.width) - 1.5).abs() < 0.01);
+        let elsewhere = View {
+            from: Some(0.0),
+            to: Some(0.8),
+        };
+        let drawing = timeline(&series, &[], &[stall], elsewhere).unwrap();
+        assert_eq!(drawing.stalls, []);
     }
 
     #[test]
@@ -363,7 +646,7 @@ mod tests {
         stalled.timing.total_time = Some(3.0);
         stalled.success = false;
         let results = [stalled, result(3.0, &[0.1])];
-        let drawing = timeline(&series(&results), None).unwrap();
+        let drawing = whole(&series(&results), &[]).unwrap();
         let end = drawing.rows.len() as f64 * drawing.bin;
         assert!((3.1..3.5).contains(&end), "{end}");
         assert!(drawing.sends[1].x < drawing.right);
@@ -372,8 +655,8 @@ mod tests {
     #[test]
     fn a_steady_model_is_level() {
         let offsets: Vec<f64> = (1..=100).map(|n| f64::from(n) * 0.06).collect();
-        let drawing = timeline(&series(&[result(0.0, &offsets)]), None).unwrap();
-        let rates: Vec<f64> = drawing.rows.iter().map(|row| row.rates[0]).collect();
+        let drawing = whole(&series(&[result(0.0, &offsets)]), &[]).unwrap();
+        let rates: Vec<f64> = drawing.rows.iter().map(rate).collect();
         let within = &rates[1..rates.len() - 1];
         let (low, high) = within
             .iter()
@@ -387,7 +670,7 @@ mod tests {
     fn silence_has_no_line() {
         let x = Scale::new(0.0, 5.0, 0.0, 50.0);
         let y = Scale::new(0.0, 10.0, 100.0, 0.0);
-        let d = bursts(&[0.0, 5.0, 0.0, 10.0, 5.0], 1.0, x, y);
+        let d = bursts(&[0.0, 5.0, 0.0, 10.0, 5.0], 0.0, 1.0, x, y);
         assert_eq!(d, "M10 100H10V50H20V100M30 100H30V0H40V50H50V100");
     }
 
@@ -396,15 +679,15 @@ mod tests {
         let results: Vec<_> = (0..500)
             .map(|n| result(f64::from(n) * 20.0, &[0.5, 10.0]))
             .collect();
-        let drawing = timeline(&series(&results), None).unwrap();
+        let drawing = whole(&series(&results), &[]).unwrap();
         assert!(drawing.rows.len() <= 161, "{}", drawing.rows.len());
-        assert_eq!(drawing.panels.len(), 1);
+        assert_eq!(drawing.panels.len(), 2);
         assert!(drawing.sends.is_empty());
     }
 
     #[test]
     fn nothing_is_drawn_of_nothing() {
-        assert_eq!(timeline(&[], None), None);
-        assert_eq!(timeline(&series(&[result(0.0, &[])]), None), None);
+        assert_eq!(whole(&[], &[]), None);
+        assert_eq!(whole(&series(&[result(0.0, &[])]), &[]), None);
     }
 }

@@ -83,7 +83,7 @@ pub const GROUPS: [Group; 5] = [
     },
 ];
 
-const MEASURING: [Field; 9] = [
+const MEASURING: [Field; 10] = [
     Field {
         default: "3",
         ..field(
@@ -121,6 +121,12 @@ const MEASURING: [Field; 9] = [
         Kind::Check,
         "Cold start",
         "Unload the model before each measured request, to measure loading.",
+    ),
+    field(
+        "cooldown",
+        Kind::Text,
+        "Pause before each",
+        "So that heat does not slow the next one down: seconds, such as 30, or until it is no warmer than, such as, 60C. Empty: none.",
     ),
     field(
         "timeout",
