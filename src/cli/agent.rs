@@ -39,7 +39,9 @@ impl Agent {
                 "cannot listen on {place}: {error}; choose another place with --port and --address"
             ))
         })?;
-        println!("http://{}", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        println!("http://{address}");
+        tracing::info!("telling what this machine does on http://{address}");
         app::serve_agent(&config, listener, signal)
             .await
             .context("the agent failed")?;

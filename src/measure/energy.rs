@@ -129,7 +129,7 @@ pub fn energy(
     let parts = meters.between(from, to);
     let joules = total(parts)?;
     let idle = idle_watts(samples, &meters);
-    let net = idle.and_then(|idle| finite(joules - idle * (to - from)));
+    let net = idle.and_then(|idle| net(joules, idle * (to - from)));
     let tokens = output_tokens.filter(|tokens| *tokens > 0);
     let a_token = |joules: f64| finite(joules / tokens? as f64);
     Some(Energy {
@@ -140,6 +140,13 @@ pub fn energy(
         joules_per_output_token: a_token(joules),
         net_joules_per_output_token: net.and_then(a_token),
     })
+}
+
+/// What is left without the idle machine; less than a thousandth is rounding.
+fn net(joules: f64, idle: f64) -> Option<f64> {
+    let left = joules - idle;
+    let is_nothing = left.abs() < joules / 1000.0;
+    finite(if is_nothing { 0.0 } else { left })
 }
 
 /// What a kilowatt-hour costs.
@@ -237,7 +244,7 @@ fn figures(
         .filter(|tokens| *tokens > 0)
         .map(|tokens| tokens as f64);
     let requests = own.len() as f64;
-    let net = idle.and_then(|idle| finite(joules - idle * seconds));
+    let net = idle.and_then(|idle| net(joules, idle * seconds));
     let cost_of = |joules: f64| price.and_then(|it| finite(joules / JOULES_PER_KWH * it.per_kwh));
     EnergySummary {
         reason: None,

@@ -1,14 +1,19 @@
 //! Stalls: gaps between chunks that a reader notices, and what moved on the machine meanwhile. It names
 //! what was sampled at the same time; that is a hint at a cause, not a proof.
 
+mod causes;
+mod movements;
+mod scene;
+
+use self::causes::{causes, without_cause};
+use self::movements::movements;
+use self::scene::{Scene, Times};
+use super::load::lives;
 use super::participant::{labels, participants};
 use super::statistics::{median, sorted};
 use super::surroundings::{is_elsewhere, samples_of};
-use super::sustained::throttle_words;
-use super::wording::{list, significant};
-use crate::record::{
-    BenchmarkResponse, BenchmarkResult, GpuSample, Sample, ServerSample, ServerState,
-};
+use super::wording::significant;
+use crate::record::{BenchmarkResponse, BenchmarkResult};
 
 /// Shorter gaps nobody notices, s.
 const SHORTEST: f64 = 0.1;
@@ -76,7 +81,16 @@ pub fn stalls(run: &BenchmarkResponse) -> Vec<Stall> {
     found.sort_by(|a, b| a.0.from.total_cmp(&b.0.from));
     let stretches: Vec<(f64, f64)> = found.iter().map(|(it, _)| (it.from, it.to)).collect();
     let explained = found.into_iter().map(|(mut stall, backend)| {
-        explain(run, backend, &stretches, &mut stall);
+        let own: Vec<&BenchmarkResult> = run
+            .results
+            .iter()
+            .filter(|it| it.backend == backend)
+            .collect();
+        let times = Times {
+            stalls: &stretches,
+            requests: &lives(&own),
+        };
+        explain(run, backend, &times, &mut stall);
         stall
     });
     explained.collect()
@@ -134,71 +148,7 @@ fn of_request(result: &BenchmarkResult) -> Vec<Stall> {
     found
 }
 
-/// The figures of one machine during a stall and without one.
-struct Scene<'a> {
-    backend: &'a str,
-    /// Looks whose time lies in the stall for the most part, or that hold all of it.
-    during: Vec<&'a Sample>,
-    /// Looks that were made within it.
-    within: Vec<&'a Sample>,
-    /// Looks while the run went on without a stall.
-    usual: Vec<&'a Sample>,
-}
-
-impl<'a> Scene<'a> {
-    fn of(samples: &'a [Sample], backend: &'a str, stalls: &[(f64, f64)], at: (f64, f64)) -> Self {
-        let (from, to) = at;
-        let spans = samples.windows(2).map(|pair| (pair[0].offset, &pair[1]));
-        let during = spans.clone().filter(|(begin, look)| {
-            let both = look.offset.min(to) - begin.max(from);
-            let shorter = (look.offset - begin).min(to - from);
-            both > 0.5 * shorter
-        });
-        let usual = spans.filter(|(begin, look)| {
-            let is_in = |(from, to): &(f64, f64)| look.offset > *from && begin < to;
-            look.offset > 0.0 && !stalls.iter().any(is_in)
-        });
-        let within = samples.iter().filter(|it| (from..=to).contains(&it.offset));
-        Self {
-            backend,
-            during: during.map(|(_, look)| look).collect(),
-            within: within.collect(),
-            usual: usual.map(|(_, look)| look).collect(),
-        }
-    }
-
-    /// The usual value of a figure and the one in the stall: the one farthest from the usual.
-    fn moved(&self, of: impl Fn(&Sample) -> Option<f64>) -> Option<(f64, f64)> {
-        let values: Vec<f64> = self.usual.iter().filter_map(|it| of(it)).collect();
-        let usual = median(&sorted(&values))?;
-        let then = self.during.iter().filter_map(|it| of(it));
-        let then = then.max_by(|a, b| (a - usual).abs().total_cmp(&(b - usual).abs()))?;
-        Some((usual, then))
-    }
-
-    /// How much more it was than usual, and what it was.
-    fn risen(&self, of: impl Fn(&Sample) -> Option<f64>) -> Option<(f64, f64)> {
-        let most = self
-            .during
-            .iter()
-            .filter_map(|it| of(it))
-            .reduce(f64::max)?;
-        let values: Vec<f64> = self.usual.iter().filter_map(|it| of(it)).collect();
-        let usual = median(&sorted(&values)).unwrap_or(0.0);
-        (most > usual).then_some((most - usual, most))
-    }
-
-    fn state(&self, state: ServerState) -> bool {
-        let mut states = self.within.iter().filter_map(|it| it.server(self.backend));
-        states.any(|it| it.state == state)
-    }
-
-    fn server_cpu(&self) -> Option<(f64, f64)> {
-        self.moved(|it| it.server(self.backend)?.cpu_percent)
-    }
-}
-
-fn explain(run: &BenchmarkResponse, backend: &str, stalls: &[(f64, f64)], stall: &mut Stall) {
+fn explain(run: &BenchmarkResponse, backend: &str, times: &Times, stall: &mut Stall) {
     let Some(samples) = samples_of(run, backend).filter(|it| it.items.len() > 1) else {
         stall.causes.push(if is_elsewhere(run, backend) {
             "the model is served by another machine, and no agent tells what happened there"
@@ -208,7 +158,7 @@ fn explain(run: &BenchmarkResponse, backend: &str, stalls: &[(f64, f64)], stall:
         });
         return;
     };
-    let scene = Scene::of(&samples.items, backend, stalls, (stall.from, stall.to));
+    let scene = Scene::of(&samples.items, backend, times, (stall.from, stall.to));
     stall.causes = causes(&scene);
     stall.movements = movements(&scene);
     if stall.causes.is_empty() {
@@ -216,277 +166,13 @@ fn explain(run: &BenchmarkResponse, backend: &str, stalls: &[(f64, f64)], stall:
     }
 }
 
-fn causes(scene: &Scene) -> Vec<String> {
-    let mut found = Vec::new();
-    if scene.state(ServerState::Stopped) {
-        found.push("the model server was stopped, by a signal or a debugger".to_owned());
-    }
-    if scene.state(ServerState::Gone) {
-        found.push("the model server's process was gone".to_owned());
-    }
-    found.extend(short_of_memory(scene));
-    let io = scene.risen(|it| it.pressure?.io_percent);
-    if let Some((more, waited)) = io
-        && more > 15.0
-    {
-        found.push(format!(
-            "work waited for storage in {waited:.0} % of the time"
-        ));
-    }
-    if let Some((_, held)) = scene.risen(|it| it.throttled_percent)
-        && held > 5.0
-    {
-        found.push(format!(
-            "the container's limit of processor time held its work up in {held:.0} % of the time"
-        ));
-    }
-    if let Some((more, stolen)) = scene.risen(|it| it.steal_percent)
-        && more > 10.0
-    {
-        found.push(format!(
-            "the host of this virtual machine gave {stolen:.0} % of the processor to others"
-        ));
-    }
-    found.extend(crowded(scene));
-    found.extend(slowed(scene));
-    found
-}
-
-fn short_of_memory(scene: &Scene) -> Option<String> {
-    let waited = scene
-        .risen(|it| it.pressure?.memory_percent)
-        .filter(|(more, _)| *more > 5.0)
-        .map(|(_, waited)| format!("work waited for it in {waited:.0} % of the time"));
-    let swapped = scene
-        .risen(|it| Some(it.swapped_in_bytes? as f64 + it.swapped_out_bytes? as f64))
-        .filter(|(more, _)| *more > 1e6)
-        .map(|(_, bytes)| format!("{:.0} MB went to or from swap", bytes / 1e6));
-    let faults = scene
-        .risen(|it| Some(it.server(scene.backend)?.major_faults? as f64))
-        .filter(|(more, _)| *more > 100.0)
-        .map(|(_, faults)| format!("the model server had to read {faults:.0} pages back"));
-    let signs: Vec<String> = [waited, swapped, faults].into_iter().flatten().collect();
-    (!signs.is_empty()).then(|| format!("memory was short: {}", list(&signs)))
-}
-
-/// Other work on the same processors.
-fn crowded(scene: &Scene) -> Option<String> {
-    let other = scene
-        .risen(|it| it.other_cpu_percent)
-        .filter(|(more, _)| *more > 15.0);
-    if let Some((more, taken)) = other {
-        let usual = taken - more;
-        return Some(format!(
-            "other programs took {taken:.0} % of the processor (usually {usual:.0} %)"
-        ));
-    }
-    let own = scene
-        .risen(|it| it.own_cpu_percent)
-        .filter(|(more, _)| *more > 25.0);
-    if let Some((_, taken)) = own {
-        return Some(format!(
-            "this program itself took {taken:.0} % of the processor"
-        ));
-    }
-    let waited = scene
-        .risen(|it| it.pressure?.cpu_percent)
-        .filter(|(more, _)| *more > 20.0);
-    waited.map(|(more, waited)| {
-        let usual = waited - more;
-        format!("work waited for a processor in {waited:.0} % of the time (usually {usual:.0} %)")
-    })
-}
-
-/// Clocks that fell, and why.
-fn slowed(scene: &Scene) -> Vec<String> {
-    let mut found = Vec::new();
-    let fell = |of: &dyn Fn(&Sample) -> Option<f64>| {
-        let (usual, then) = scene.moved(of)?;
-        (then < 0.85 * usual).then(|| format!("fell from {usual:.0} to {then:.0} MHz"))
-    };
-    if let Some(words) = fell(&|it| it.frequency_max_mhz) {
-        found.push(format!("the processor's clock {words}"));
-    }
-    let gpus = scene
-        .during
-        .iter()
-        .map(|it| it.gpus.len())
-        .max()
-        .unwrap_or(0);
-    for place in 0..gpus {
-        let name = gpu_name(place, gpus);
-        let reasons = |looks: &[&Sample]| {
-            let mut names: Vec<String> = looks
-                .iter()
-                .filter_map(|it| it.gpus.get(place)?.throttle_reasons.clone())
-                .flatten()
-                .collect();
-            names.sort_unstable();
-            names.dedup();
-            names
-        };
-        let usual = reasons(&scene.usual);
-        let new: Vec<String> = reasons(&scene.during)
-            .into_iter()
-            .filter(|reason| !usual.contains(reason) && reason != "gpu_idle")
-            .map(|reason| throttle_words(&reason))
-            .collect();
-        if !new.is_empty() {
-            found.push(format!("{name} was held down by {}", list(&new)));
-        } else if let Some(words) = fell(&|it| it.gpus.get(place)?.clock_mhz) {
-            found.push(format!("the clock of {name} {words}"));
-        }
-    }
-    found
-}
-
-fn gpu_name(place: usize, of: usize) -> String {
-    if of > 1 {
-        format!("GPU {place}")
-    } else {
-        "the GPU".to_owned()
-    }
-}
-
-fn without_cause(scene: &Scene, interval: f64) -> String {
-    if scene.during.is_empty() {
-        return format!(
-            "no look at the machine fell into it: it was looked at every {:.0} ms",
-            interval * 1000.0
-        );
-    }
-    match scene.server_cpu() {
-        Some((usual, then)) if usual > 2.0 && then < 0.3 * usual => format!(
-            "the model server used {then:.0} % of the processor instead of {usual:.0} %, and nothing that was sampled kept it from working: it waited for something else"
-        ),
-        _ => "nothing that was sampled was unlike usual".to_owned(),
-    }
-}
-
-/// A figure of a machine: its name, its unit, the smallest change that is worth a line, and the figure.
-type Figure = (&'static str, &'static str, f64, fn(&Sample) -> Option<f64>);
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
-}
-
-const FIGURES: [Figure; 13] = [
-    ("CPU", "%", 5.0, |it| Some(it.cpu_percent)),
-    ("CPU of other programs", "%", 5.0, |it| it.other_cpu_percent),
-    ("CPU of this program", "%", 5.0, |it| it.own_cpu_percent),
-    ("CPU given to other guests", "%", 2.0, |it| it.steal_percent),
-    ("held up by the container's limit", "%", 2.0, |it| {
-        it.throttled_percent
-    }),
-    ("waiting for a processor", "%", 10.0, |it| {
-        it.pressure?.cpu_percent
-    }),
-    ("waiting for memory", "%", 2.0, |it| {
-        it.pressure?.memory_percent
-    }),
-    ("waiting for storage", "%", 5.0, |it| {
-        it.pressure?.io_percent
-    }),
-    ("memory in use", "MB", 50.0, |it| {
-        Some(megabytes(it.memory_used_bytes))
-    }),
-    ("read from swap", "MB", 0.5, |it| {
-        Some(megabytes(it.swapped_in_bytes?))
-    }),
-    ("written to swap", "MB", 0.5, |it| {
-        Some(megabytes(it.swapped_out_bytes?))
-    }),
-    ("CPU clock", "MHz", 50.0, |it| it.frequency_max_mhz),
-    ("CPU temperature", "°C", 3.0, |it| {
-        it.cpu_temperature_celsius
-    }),
-];
-
-/// The same of a model server.
-type ServerFigure = (
-    &'static str,
-    &'static str,
-    f64,
-    fn(&ServerSample) -> Option<f64>,
-);
-
-const SERVER_FIGURES: [ServerFigure; 3] = [
-    ("CPU of the model server", "%", 2.0, |it| it.cpu_percent),
-    ("memory of the model server", "MB", 20.0, |it| {
-        Some(megabytes(it.memory_bytes?))
-    }),
-    ("pages the model server read back", "", 20.0, |it| {
-        Some(it.major_faults? as f64)
-    }),
-];
-
-/// The same of a graphics processor, whose name comes before.
-type GpuFigure = (
-    &'static str,
-    &'static str,
-    f64,
-    fn(&GpuSample) -> Option<f64>,
-);
-
-const GPU_FIGURES: [GpuFigure; 5] = [
-    ("", "%", 10.0, |it| it.utilization_percent),
-    (" memory", "MB", 50.0, |it| {
-        Some(megabytes(it.memory_used_bytes?))
-    }),
-    (" power", "W", 5.0, |it| it.power_watts),
-    (" clock", "MHz", 50.0, |it| it.clock_mhz),
-    (" temperature", "°C", 3.0, |it| it.temperature_celsius),
-];
-
-/// Every figure that was not as usual.
-fn movements(scene: &Scene) -> Vec<Movement> {
-    let mut found = Vec::new();
-    let mut note = |name: String, unit, least: f64, moved: Option<(f64, f64)>| {
-        // So much, and so large a share of the usual value.
-        let is_worth = |(usual, then): &(f64, f64)| {
-            (then - usual).abs() >= least && (then - usual).abs() >= 0.1 * usual.abs()
-        };
-        if let Some((usual, then)) = moved.filter(is_worth) {
-            found.push(Movement {
-                name,
-                usual,
-                then,
-                unit,
-            });
-        }
-    };
-    for (name, unit, least, of) in FIGURES {
-        note(name.to_owned(), unit, least, scene.moved(of));
-    }
-    for (name, unit, least, of) in SERVER_FIGURES {
-        let moved = scene.moved(|it| of(it.server(scene.backend)?));
-        note(name.to_owned(), unit, least, moved);
-    }
-    let gpus = scene
-        .during
-        .iter()
-        .map(|it| it.gpus.len())
-        .max()
-        .unwrap_or(0);
-    for place in 0..gpus {
-        let number = if gpus > 1 {
-            format!(" {place}")
-        } else {
-            String::new()
-        };
-        for (name, unit, least, of) in GPU_FIGURES {
-            let moved = scene.moved(|it| of(it.gpus.get(place)?));
-            note(format!("GPU{number}{name}"), unit, least, moved);
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::measure::fixture::{result, run};
-    use crate::record::{Chunks, Location, Pressure, Samples};
+    use crate::record::{
+        Chunks, GpuSample, Location, Pressure, Sample, Samples, ServerSample, ServerState,
+    };
 
     /// A chunk each 50 ms for 10 s, and none from 4.0 to 4.4 s; the machine is looked at each 250 ms.
     fn stalled(change: impl Fn(&mut Sample, bool)) -> Vec<Stall> {

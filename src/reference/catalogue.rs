@@ -11,6 +11,7 @@
 //! | `gap` | between two bursts, ms; fractions are allowed | 10 |
 //! | `burst` | chunks of a burst, each a write of its own | 1 |
 //! | `chunk` | tokens of a chunk | 1 |
+//! | `pause` | once, before the chunk in the middle, ms longer than the gap | 0 |
 //! | `slots` | requests that are worked on at once; others wait for their turn | any number |
 //!
 //! `script:tokens=100,ttft=20,gap=5,burst=4` writes 4 chunks every 5 ms from 20 ms on.
@@ -46,6 +47,8 @@ pub struct Script {
     pub tokens: u32,
     /// Tokens of thinking before it.
     pub thinking: u32,
+    /// Once, before the chunk in the middle of all that may come.
+    pub pause: Duration,
     /// Requests that are worked on at once; `None` is any number.
     pub slots: Option<u32>,
 }
@@ -60,6 +63,7 @@ impl Default for Script {
             chunk: 1,
             tokens: 64,
             thinking: 0,
+            pause: Duration::ZERO,
             slots: None,
         }
     }
@@ -68,16 +72,25 @@ impl Default for Script {
 impl Script {
     /// When a chunk is sent, counted from a loaded model.
     pub fn offset(&self, chunk: usize) -> Duration {
-        self.first + self.gap * (u32::try_from(chunk).unwrap_or(u32::MAX) / self.burst.max(1))
+        let chunk = u32::try_from(chunk).unwrap_or(u32::MAX);
+        self.first + self.gap * (chunk / self.burst.max(1)) + self.paused(chunk)
+    }
+
+    /// The pause, where this chunk comes after it.
+    fn paused(&self, chunk: u32) -> Duration {
+        let chunks = (self.tokens + self.thinking).div_ceil(self.chunk.max(1));
+        if chunk >= (chunks / 2).max(1) {
+            self.pause
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// From the first of so many chunks to the end of the output, the end token included: as long
     /// as the bursts take.
     pub fn writing(&self, chunks: usize) -> Duration {
-        self.gap
-            * u32::try_from(chunks)
-                .unwrap_or(u32::MAX)
-                .div_ceil(self.burst.max(1))
+        let chunks = u32::try_from(chunks).unwrap_or(u32::MAX);
+        self.gap * chunks.div_ceil(self.burst.max(1)) + self.paused(chunks.saturating_sub(1))
     }
 
     /// The part of `first` that is admission, and the part that is prompt evaluation.
@@ -102,10 +115,11 @@ impl Script {
                 "load" => script.load = time()?,
                 "ttft" => script.first = time()?,
                 "gap" => script.gap = time()?,
+                "pause" => script.pause = time()?,
                 _ => {
                     return Err(format!(
                         "script: unknown setting `{key}`; \
-                         there are tokens, thinking, load, ttft, gap, burst, chunk, slots"
+                         there are tokens, thinking, load, ttft, gap, pause, burst, chunk, slots"
                     ));
                 }
             }
@@ -253,6 +267,18 @@ mod tests {
         assert_eq!(script.writing(9), Duration::from_micros(7500));
         assert_eq!((script.thinking, script.chunk), (3, 2));
         assert_eq!(script.load, Duration::from_millis(7));
+    }
+
+    #[test]
+    fn a_pause_comes_once_in_the_middle() {
+        let script = script("script:tokens=10,ttft=20,gap=5,pause=300");
+        let milliseconds = |chunk| script.offset(chunk).as_millis();
+        assert_eq!(
+            (milliseconds(4), milliseconds(5), milliseconds(6)),
+            (40, 345, 350)
+        );
+        assert_eq!(script.writing(10).as_millis(), 350);
+        assert_eq!(script.writing(3).as_millis(), 15);
     }
 
     #[test]

@@ -117,12 +117,15 @@ pub fn energy(run: &BenchmarkResponse, labels: &[String]) -> Value {
             })
         })
         .collect();
-    let mut reasons: Vec<&str> = Vec::new();
-    for (_, it) in unknown {
+    let mut reasons: Vec<String> = Vec::new();
+    for (label, it) in unknown {
         let reason = it.reason.as_deref().unwrap_or_default();
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
+        let told = if labels.len() > 1 {
+            format!("Energy of {label} is not known: {reason}.")
+        } else {
+            format!("Energy is not known: {reason}.")
+        };
+        reasons.push(told);
     }
     json!({ "rows": rows, "reasons": reasons })
 }

@@ -124,6 +124,28 @@ const steps = {
     await page.context().close();
   },
 
+  async "a stall tells what moved, by mouse and by keyboard"(browser) {
+    const page = await open(browser);
+    await run(page, { prompt: "x", models: [], byHand: "script:tokens=60,ttft=50,gap=15,pause=600@reference", options: { Measuring: { repetitions: "1", warmup: "0" } } });
+    await page.waitForSelector("h1.headline");
+    const readout = () => page.textContent("#readout");
+    await page.hover(".stall");
+    check(/without a chunk/.test(await readout()), "a stall that is pointed at is silent");
+    const box = await page.locator(".explorer").boundingBox();
+    await page.mouse.move(box.x + box.width / 4, box.y + box.height / 2);
+    check(/chunks\/s .*CPU/.test(await readout()), "the drawing does not tell its values");
+    await page.locator(".stall").focus();
+    check(/without a chunk/.test(await readout()), "a stall that has the focus is silent");
+    await page.keyboard.press("Enter");
+    check(await page.locator("#stall-1 table, #stall-1 p.quiet").first().isVisible(), "the entry of a stall does not open");
+    await accessible(page, "result with a stall");
+    await page.click("text=Look closer");
+    await page.waitForSelector("h2:has-text('A part of the run')");
+    await page.click("text=Show the whole run");
+    await page.waitForSelector("h2:has-text('Timeline of the run')");
+    await page.context().close();
+  },
+
   async "stop, and a page loaded in the middle"(browser) {
     const page = await open(browser);
     await run(page, { prompt: "x", models: [], byHand: "script:tokens=3000,ttft=300,gap=20@reference", options: { Measuring: { repetitions: "1", warmup: "0" } } });

@@ -72,9 +72,9 @@ impl Eye {
         self.servers.set_cores(cores);
         let servers = self.servers.look(at);
         let own = self.own_percent(at, cores);
-        let known: Option<f64> = servers.iter().map(|it| it.cpu_percent).sum();
-        let other = known
-            .filter(|_| !servers.is_empty())
+        let other = self
+            .servers
+            .used(&servers)
             .zip(own)
             .map(|(known, own)| rounded((usage.total - known - own).max(0.0), 0.1));
         Sample {

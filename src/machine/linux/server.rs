@@ -96,6 +96,20 @@ impl ServerEye {
         members.filter_map(|pid| u32::try_from(*pid).ok()).collect()
     }
 
+    /// Processor time of all servers in a look, percent; one that has two names counts once.
+    pub fn used(&self, servers: &[ServerSample]) -> Option<f64> {
+        let mut roots = BTreeSet::new();
+        let mut sum = 0.0;
+        for server in servers {
+            let mut trees = self.trees.iter();
+            let tree = trees.find(|tree| tree.target.backend == server.backend)?;
+            if tree.root.is_some_and(|root| roots.insert(root)) {
+                sum += server.cpu_percent?;
+            }
+        }
+        (!roots.is_empty()).then_some(sum)
+    }
+
     /// What the servers do. One that was never found is left out.
     pub fn look(&mut self, at: Instant) -> Vec<ServerSample> {
         if self.trees.is_empty() {

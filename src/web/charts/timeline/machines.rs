@@ -4,7 +4,7 @@
 use super::{Frame, LOW, Line, Panel, TITLE};
 use crate::record::{Pressure, Sample};
 use crate::web::charts::path;
-use crate::web::charts::scale::{Scale, plain_label};
+use crate::web::charts::scale::{Scale, nice_step, plain_label};
 
 /// One machine of a run.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Figures {
 }
 
 /// Work that waited less of the time than this is not worth a panel, percent.
-const WAITED: f64 = 2.0;
+const WAITED: f64 = 5.0;
 /// A clock that never moved by more than this share is level.
 const MOVED: f64 = 0.02;
 
@@ -127,7 +127,7 @@ fn panel(draft: &Draft, prefix: &str, samples: &[&Sample], above: f64, frame: &F
         .iter()
         .flat_map(|(_, _, of)| samples.iter().filter_map(|it| of(it)));
     let most = draft.most.or_else(|| values.reduce(f64::max));
-    let y = Scale::new(0.0, most.unwrap_or(1.0).max(1.0), bottom, top);
+    let y = Scale::new(0.0, rounded_up(most.unwrap_or(1.0).max(1.0)), bottom, top);
     let lines = draft.lines.iter().map(|(look, label, of)| {
         let points = samples.iter().filter_map(|it| Some((it.offset, of(it)?)));
         let points: Vec<(f64, f64)> = within(&points.collect::<Vec<_>>(), frame)
@@ -147,6 +147,12 @@ fn panel(draft: &Draft, prefix: &str, samples: &[&Sample], above: f64, frame: &F
         ticks: y.ticks(2.0, plain_label),
         lines: lines.filter(|line| !line.d.is_empty()).collect(),
     }
+}
+
+/// The next round value, so that an axis has one near its end.
+fn rounded_up(most: f64) -> f64 {
+    let step = nice_step(most / 2.0);
+    (most / step).ceil() * step
 }
 
 /// The points that are shown; a line that goes on beyond an edge ends there.
@@ -193,6 +199,13 @@ fn server_cpu(sample: &Sample) -> Option<f64> {
     known.into_iter().reduce(|sum, one| sum + one)
 }
 
+fn server_memory(sample: &Sample) -> Option<f64> {
+    let known = sample.servers.iter().filter_map(|it| it.memory_bytes);
+    known
+        .reduce(|sum, one| sum + one)
+        .map(|bytes| bytes as f64 / 1e6)
+}
+
 /// A resource that work can wait for.
 type Wait = (&'static str, &'static str, fn(&Pressure) -> Option<f64>);
 
@@ -208,6 +221,9 @@ fn drafts(samples: &[Sample]) -> Vec<Draft<'static>> {
     found.push(
         draft("Memory in use, %", Some(100.0)).line("machine", "all", |it| Some(it.memory_percent)),
     );
+    if has_moved(samples, server_memory) {
+        found.push(draft("Model server in memory, MB", None).line("server", "all", server_memory));
+    }
     if has_moved(samples, |it| it.frequency_max_mhz) {
         found.push(
             draft("CPU clock, MHz", None)
