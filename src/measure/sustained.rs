@@ -28,6 +28,9 @@ const CLOCK: f64 = 0.05;
 /// A temperature that changes by more than this is no jitter, °C.
 const WARMER: f64 = 5.0;
 
+/// A model server that uses less than this share of what it used before was kept from working.
+const SERVER_LESS: f64 = 0.85;
+
 /// A reason that holds in this share more of the time after than before came with the change.
 const MORE_OFTEN: f64 = 0.3;
 
@@ -149,12 +152,12 @@ pub(super) fn rate_change(
         sustained_tokens_per_second: sustained,
         change_percent: 100.0 * share,
         p_value,
-        beside: beside(samples.unwrap_or_default(), points[0].0, offset),
+        beside: beside(samples.unwrap_or_default(), it.backend, points[0].0, offset),
     })
 }
 
 /// What changed of the machine between the time before and the time after.
-fn beside(samples: &[Sample], from: f64, at: f64) -> Vec<String> {
+fn beside(samples: &[Sample], backend: &str, from: f64, at: f64) -> Vec<String> {
     let (before, after): (Vec<&Sample>, Vec<&Sample>) = samples
         .iter()
         .filter(|sample| sample.offset >= from)
@@ -184,6 +187,13 @@ fn beside(samples: &[Sample], from: f64, at: f64) -> Vec<String> {
     {
         found.push(format!(
             "other programs took {new:.0} % of the processor instead of {old:.0} %"
+        ));
+    }
+    if let Some((old, new)) = compared.medians(|it| it.server(backend)?.cpu_percent)
+        && new < SERVER_LESS * old
+    {
+        found.push(format!(
+            "the model server used {new:.0} % of the processor instead of {old:.0} %"
         ));
     }
     found
