@@ -156,7 +156,11 @@ impl Agent {
                 () = reading => {}
                 () = ended.cancelled() => {}
             }
-            // A clock that runs away from the other shows in a second look.
+            // A clock that runs away from the other shows in a second look; one that could not be read
+            // is not waited for again.
+            if lock(&kept).remote.error.is_some() {
+                return;
+            }
             let last = tokio::time::timeout(ANSWER, self.offset(&self.client(), zero)).await;
             if let Ok(Ok(last)) = last {
                 let mut known = lock(&kept);

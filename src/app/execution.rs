@@ -225,6 +225,7 @@ impl Execution {
         self.job
             .log
             .announce(RunEvent::RequestFinished(RequestFinished {
+                request: Some(finished.request),
                 model_index,
                 finished: index + 1,
                 total: self.run.total_requests,

@@ -77,7 +77,9 @@ impl App {
                 .unwrap_or_else(PoisonError::into_inner);
             watch.look(&engine.machine, targets)
         });
-        looked.await.ok().flatten()
+        // A name that is looked up for ever must not hold up the page.
+        let looked = tokio::time::timeout(TIMEOUT, looked).await;
+        looked.ok()?.ok().flatten()
     }
 
     /// Settings of the model servers of a run that are on this machine, by backend.

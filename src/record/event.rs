@@ -171,6 +171,9 @@ pub struct TextArrived {
 /// A request ended, and its result is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct RequestFinished {
+    /// Number of the request in the run's plan, from 0; null where it is told from the stored record.
+    #[serde(default)]
+    pub request: Option<u32>,
     /// Number of the model in the run's request, from 0.
     pub model_index: u32,
     /// Requests that have finished, this one included.

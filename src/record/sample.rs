@@ -45,10 +45,10 @@ pub struct Sample {
     pub pressure: Option<Pressure>,
     /// Load average over one minute; null where the platform has none.
     pub load_average: Option<f64>,
-    /// Processor time of this program, percent of all cores.
+    /// Processor time of this program, percent of all cores of the machine.
     pub own_cpu_percent: Option<f64>,
-    /// Processor time of everything but this program and the model servers, percent of all cores; null
-    /// where no model server's processes are known.
+    /// Processor time of everything but this program and the model servers, percent of all cores of the
+    /// machine; null where no model server's processes are known.
     pub other_cpu_percent: Option<f64>,
     /// The model servers of the run that were found on this machine.
     pub servers: Vec<ServerSample>,
@@ -85,7 +85,7 @@ pub struct ServerSample {
     pub state: ServerState,
     /// How many processes it has.
     pub processes: u32,
-    /// Processor time since the look before, percent of all cores.
+    /// Processor time since the look before, percent of all cores of the machine.
     pub cpu_percent: Option<f64>,
     /// Resident memory, bytes; pages that its processes share count in each.
     pub memory_bytes: Option<u64>,

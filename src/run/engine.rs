@@ -127,6 +127,8 @@ impl Told<'_> {
 
 /// A request that ended.
 pub struct Finished {
+    /// Number of the request in the plan, from 0.
+    pub request: u32,
     /// Which model of the run, from 0.
     pub model: usize,
     /// What was measured.
@@ -207,6 +209,7 @@ impl Walker {
             self.kept().push(result.clone());
         }
         let finished = Finished {
+            request: step.index,
             model: step.model,
             result,
         };

@@ -40,6 +40,7 @@ pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
         let mut models = run.environment.models.iter();
         let model = models.position(|it| it.model == result.model && it.backend == result.backend);
         let event = RunEvent::RequestFinished(RequestFinished {
+            request: None,
             model_index: model
                 .and_then(|it| u32::try_from(it).ok())
                 .unwrap_or_default(),
@@ -73,7 +74,7 @@ pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
         .collect()
 }
 
-/// Events of text and samples that a log keeps; the oldest go first, since the record has them.
+/// Events of text, samples and pauses that a log keeps; the oldest go first, since the record has them.
 const MAX_PASSING_EVENTS: usize = 20_000;
 
 /// The logs of all runs that wait or go on.
@@ -120,7 +121,10 @@ struct Kept {
 }
 
 fn passes(event: &RunEvent) -> bool {
-    matches!(event, RunEvent::TextArrived(_) | RunEvent::SampleTaken(_))
+    matches!(
+        event,
+        RunEvent::TextArrived(_) | RunEvent::SampleTaken(_) | RunEvent::CoolingDown(_)
+    )
 }
 
 impl EventLog {

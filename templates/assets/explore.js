@@ -10,6 +10,8 @@
     return;
   }
   const [left, right] = [Number(chart.dataset.left), Number(chart.dataset.right)];
+  // Steps of the drawing.
+  const LOOK_BACK = 12;
   const cursor = chart.querySelector(".cursor");
   const heads = [...table.querySelectorAll("thead th")].slice(1).map((it) => it.textContent);
   const rows = [...table.querySelectorAll("tbody tr")];
@@ -17,12 +19,18 @@
   readout.hidden = false;
   readout.textContent = "Point at the drawing to read its values.";
 
+  // The machine is looked at more seldom than the drawing has steps: the look before still holds.
+  function valueAt(place, column) {
+    const cells = rows.slice(Math.max(0, place - LOOK_BACK), place + 1).map((row) => row.children[column].textContent);
+    return cells.findLast((cell) => cell !== "–") ?? "–";
+  }
+
   chart.addEventListener("pointermove", (event) => {
     const box = chart.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * chart.viewBox.baseVal.width;
     const share = (x - left) / (right - left);
-    const row = rows[Math.floor(share * rows.length)];
-    if (share < 0 || share >= 1 || !row) {
+    const place = Math.floor(share * rows.length);
+    if (share < 0 || share >= 1 || !rows[place]) {
       cursor.setAttribute("d", "");
       return;
     }
@@ -30,9 +38,8 @@
     if (event.target.closest(".stall")) {
       return;
     }
-    const cells = [...row.children].map((it) => it.textContent);
-    const values = heads.map((head, index) => [head, cells[index + 1]]).filter(([, value]) => value !== "–");
-    readout.textContent = `${cells[0]}: ${values.map(([head, value]) => `${head} ${value}`).join(" · ")}`;
+    const values = heads.map((head, index) => [head, valueAt(place, index + 1)]).filter(([, value]) => value !== "–");
+    readout.textContent = `${rows[place].children[0].textContent}: ${values.map(([head, value]) => `${head} ${value}`).join(" · ")}`;
   });
   chart.addEventListener("pointerleave", () => cursor.setAttribute("d", ""));
 

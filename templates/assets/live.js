@@ -135,6 +135,11 @@
       this.counted();
       // A result is stored before it is told: the next request may have begun meanwhile.
       if (this.begun > this.done) {
+        // Under load the followed one may end before the next begins: then silence says nothing.
+        if (event.request === this.request) {
+          this.sent = null;
+          this.state("waiting", "others go on; the next one is shown");
+        }
         return;
       }
       this.sent = null;

@@ -132,7 +132,7 @@ const steps = {
     await page.hover(".stall");
     check(/without a chunk/.test(await readout()), "a stall that is pointed at is silent");
     const box = await page.locator(".explorer").boundingBox();
-    await page.mouse.move(box.x + box.width / 4, box.y + box.height / 2);
+    await page.hover(".explorer", { position: { x: box.width / 4, y: 40 } });
     check(/chunks\/s .*CPU/.test(await readout()), "the drawing does not tell its values");
     await page.locator(".stall").focus();
     check(/without a chunk/.test(await readout()), "a stall that has the focus is silent");

@@ -12,8 +12,10 @@ use super::window::Window;
 use crate::machine::target::{Lookup, Target};
 use crate::record::{ServerSample, ServerState};
 
-/// A server that was not found, or is gone, is looked for so often.
-const SEARCH_EVERY: Duration = Duration::from_secs(2);
+/// A server that was not found, or is gone, is looked for after so long, and then ever more seldom:
+/// going through all files of all processes takes tens of milliseconds.
+const SEARCH_AFTER: Duration = Duration::from_secs(2);
+const SEARCH_AT_LAST_EVERY: Duration = Duration::from_secs(32);
 
 /// New processes are looked for so often: a runner is started for each model.
 const GROW_EVERY: Duration = Duration::from_millis(100);
@@ -36,6 +38,8 @@ struct Tree {
     root: Option<i32>,
     members: BTreeSet<i32>,
     searched: Instant,
+    /// From one search to the next.
+    patience: Duration,
     counters: Window<HashMap<i32, Counters>>,
 }
 
@@ -72,6 +76,7 @@ impl ServerEye {
                 root: None,
                 members: BTreeSet::new(),
                 searched: at,
+                patience: SEARCH_AFTER,
                 counters: Window::new(at, HashMap::new()),
             };
             tree.search(&processes, at);
@@ -156,13 +161,17 @@ impl ServerEye {
 
 impl Tree {
     fn is_due(&self, at: Instant) -> bool {
-        self.root.is_none() && at.saturating_duration_since(self.searched) >= SEARCH_EVERY
+        self.root.is_none() && at.saturating_duration_since(self.searched) >= self.patience
     }
 
     fn search(&mut self, processes: &[Stat], at: Instant) {
         self.searched = at;
         self.root = root(&self.target.lookup, processes);
-        let Some(root) = self.root else { return };
+        let Some(root) = self.root else {
+            self.patience = (2 * self.patience).min(SEARCH_AT_LAST_EVERY);
+            return;
+        };
+        self.patience = SEARCH_AFTER;
         self.members = family(root, processes);
         let counters = processes.iter().filter(|it| self.members.contains(&it.pid));
         let counters = counters.map(|it| (it.pid, Counters::from(it))).collect();
