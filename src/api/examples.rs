@@ -304,6 +304,9 @@ fn result(repetition: u32, pace: f64) -> BenchmarkResult {
         system_impact: SystemImpact {
             cpu_delta: vec![60.0, 12.0],
             memory_delta: Some(0.5),
+            cpu_mean_percent: Some(48.0),
+            cpu_peak_percent: Some(52.5),
+            ..SystemImpact::default()
         },
         energy: None,
         cooled_down: None,

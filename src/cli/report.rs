@@ -6,7 +6,7 @@ use crate::measure::{self, AgainstBaseline};
 use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, ModelSummaryStatistics};
 
 /// Columns of a run as CSV, one row a request; durations in seconds, null figures empty.
-const COLUMNS: [&str; 32] = [
+const COLUMNS: [&str; 36] = [
     "run_id",
     "timestamp",
     "model",
@@ -39,6 +39,10 @@ const COLUMNS: [&str; 32] = [
     "net_joules",
     "cpu_placement_percent",
     "cooled_down_seconds",
+    "cpu_mean_percent",
+    "server_cpu_mean_percent",
+    "server_memory_peak_bytes",
+    "gpu_mean_percent",
 ];
 
 /// Prints a run, and how it stands against its baseline: in words, and on standard error where the
@@ -130,6 +134,10 @@ fn row(run: &BenchmarkResponse, result: &BenchmarkResult) -> Vec<String> {
         figure(result.energy.as_ref().and_then(|it| it.net_joules)),
         figure(result.placement.as_ref().and_then(|it| it.cpu_percent)),
         figure(result.cooled_down.map(|it| it.seconds)),
+        figure(result.system_impact.cpu_mean_percent),
+        figure(result.system_impact.server_cpu_mean_percent),
+        count(result.system_impact.server_memory_peak_bytes),
+        figure(result.system_impact.gpu_mean_percent),
     ]
 }
 

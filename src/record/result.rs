@@ -229,7 +229,8 @@ pub struct Throughput {
     pub prompt_rate_reason: Option<String>,
 }
 
-/// What a request did to the machine.
+/// What a request did to the machine that measured. Figures of looks during the request are null where
+/// none fell into it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
 #[serde(default)]
 pub struct SystemImpact {
@@ -238,6 +239,25 @@ pub struct SystemImpact {
     pub cpu_delta: Vec<f64>,
     /// Memory in use at the end − at the start, percentage points of all memory.
     pub memory_delta: Option<f64>,
+    /// Usage of all logical cores meanwhile, mean, percent 0–100.
+    pub cpu_mean_percent: Option<f64>,
+    /// The same, highest.
+    pub cpu_peak_percent: Option<f64>,
+    /// Standard deviation of the cores' mean clock meanwhile, percent of its mean; null where no clock is
+    /// told.
+    pub frequency_fluctuation_percent: Option<f64>,
+    /// Most memory in use meanwhile, bytes.
+    pub memory_peak_bytes: Option<u64>,
+    /// Swap in use at the end − at the start, bytes.
+    pub swap_delta_bytes: Option<i64>,
+    /// Processor time of the model server meanwhile, mean, percent of all cores of the machine.
+    pub server_cpu_mean_percent: Option<f64>,
+    /// Most resident memory of the model server meanwhile, bytes.
+    pub server_memory_peak_bytes: Option<u64>,
+    /// Usage of the busiest graphics processor meanwhile, mean, percent.
+    pub gpu_mean_percent: Option<f64>,
+    /// Most memory in use on all graphics processors meanwhile, bytes.
+    pub gpu_memory_peak_bytes: Option<u64>,
 }
 
 /// Where a model lay.

@@ -381,7 +381,7 @@ impl Walker {
             .and_then(|it| measure::clock_error_at(it, company.streams));
         let end = timeline.last_byte.unwrap_or_default().as_secs_f64();
         let system_impact = offset
-            .map(|offset| measure::impact(&looks.here, offset, offset + end))
+            .map(|offset| measure::impact(&looks.here, &model.backend, offset, offset + end))
             .unwrap_or_default();
         let concurrent =
             job.request.execution == Execution::Concurrent && job.plan.models.len() > 1;
