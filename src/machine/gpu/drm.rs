@@ -8,7 +8,7 @@ use crate::machine::rounded;
 use crate::record::{Gpu, GpuSample};
 
 /// Where the kernel lists graphics cards.
-const CARDS: &str = "/sys/class/drm";
+pub(super) const CARDS: &str = "/sys/class/drm";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Vendor {
@@ -26,12 +26,8 @@ pub struct Device {
     energy: Counter,
 }
 
-/// The devices of this machine that are AMD's or Intel's.
-pub fn devices() -> Vec<Device> {
-    devices_under(Path::new(CARDS))
-}
-
-pub(super) fn devices_under(folder: &Path) -> Vec<Device> {
+/// The devices of a folder of cards that are AMD's or Intel's.
+pub fn devices(folder: &Path) -> Vec<Device> {
     let cards = files::entries(folder).into_iter().filter(|card| {
         let number = files::name(card).strip_prefix("card");
         number.is_some_and(|number| number.parse::<u32>().is_ok())

@@ -20,6 +20,9 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Opens the drivers, and keeps them open: that can take a tenth of a second.
 pub struct Gpus {
     library: Option<PathBuf>,
+    /// Where the kernel lists graphics cards.
+    #[cfg(target_os = "linux")]
+    cards: PathBuf,
     nvidia: Mutex<Option<Opened>>,
 }
 
@@ -31,6 +34,8 @@ impl Gpus {
     pub fn new(library: Option<PathBuf>) -> Self {
         Self {
             library,
+            #[cfg(target_os = "linux")]
+            cards: PathBuf::from(drm::CARDS),
             nvidia: Mutex::default(),
         }
     }
@@ -82,7 +87,7 @@ impl Gpus {
             devices.extend(nvidia::devices(&nvidia).into_iter().map(Device::Nvidia));
         }
         #[cfg(target_os = "linux")]
-        devices.extend(drm::devices().into_iter().map(Device::Kernel));
+        devices.extend(drm::devices(&self.cards).into_iter().map(Device::Kernel));
         GpuEye { devices }
     }
 }
@@ -146,5 +151,5 @@ impl Counter {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;

@@ -31,7 +31,11 @@ struct Seen {
 
 fn seen(choices: &[&str], looks: u32) -> Seen {
     let folder = tempfile::tempdir().unwrap();
-    let gpus = Gpus::new(Some(library(folder.path(), choices)));
+    let gpus = Gpus {
+        // Whatever this machine has.
+        cards: folder.path().join("none"),
+        ..Gpus::new(Some(library(folder.path(), choices)))
+    };
     let mut eye = gpus.eye();
     let mut remarks = Remarks::default();
     let looks = (0..looks).map(|number| {
@@ -179,7 +183,10 @@ fn a_library_that_cannot_start_is_told_with_its_reason() {
             seen.unavailable
         );
     }
-    let nowhere = Gpus::new(Some(PathBuf::from("/nowhere/libnvidia-ml.so")));
+    let nowhere = Gpus {
+        cards: PathBuf::from("/nowhere"),
+        ..Gpus::new(Some(PathBuf::from("/nowhere/libnvidia-ml.so")))
+    };
     let (described, unavailable) = nowhere.describe();
     assert!(described.is_empty());
     assert!(unavailable[0].reason.contains("/nowhere/libnvidia-ml.so"));
@@ -221,7 +228,7 @@ fn amd_s_devices_are_read_from_the_kernel_s_files() {
             ("card2/device/vendor", "0x1a03"),
         ],
     );
-    let mut devices = drm::devices_under(folder.path());
+    let mut devices = drm::devices(folder.path());
     assert_eq!(devices.len(), 1);
     let described = devices[0].describe();
     assert_eq!(described.name.as_deref(), Some("Radeon RX 7900 XTX"));
@@ -262,7 +269,7 @@ fn intel_s_devices_tell_less_and_say_so() {
             ("card0/device/hwmon/hwmon1/energy1_input", "5000000"),
         ],
     );
-    let mut devices = drm::devices_under(folder.path());
+    let mut devices = drm::devices(folder.path());
     let mut remarks = Remarks::default();
     let mut tell = Teller {
         place: 0,

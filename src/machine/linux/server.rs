@@ -534,7 +534,11 @@ mod tests {
             let seen = eye.look(begin + Duration::from_millis(milliseconds));
             seen.first().map(|it| it.state)
         };
-        assert_eq!(look(250), Some(ServerState::Waiting));
+        let first = look(250);
+        assert!(
+            first.is_some_and(|it| !matches!(it, ServerState::Stopped | ServerState::Gone)),
+            "{first:?}"
+        );
         let signal = |name: &str| {
             let done = std::process::Command::new("kill")
                 .args([name, &pid.to_string()])
