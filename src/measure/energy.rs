@@ -1,7 +1,7 @@
 //! Energy from meters: of one request, and of all requests of a model together. A counter's difference
 //! where there is a counter, else power over time.
 
-use super::load::lives;
+use super::load::{lives, union};
 use super::participant::{Participant, named_summaries};
 use super::statistics::finite;
 use super::surroundings::samples_of;
@@ -264,20 +264,6 @@ fn figures(
         cost: cost_of(joules),
         cost_per_million_output_tokens: tokens.and_then(|n| cost_of(joules / n * 1e6)),
     }
-}
-
-/// Stretches of time without those that lie in others.
-fn union(stretches: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut sorted = stretches.to_vec();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut found: Vec<(f64, f64)> = Vec::new();
-    for (from, to) in sorted {
-        match found.last_mut() {
-            Some(last) if from <= last.1 => last.1 = last.1.max(to),
-            _ => found.push((from, to)),
-        }
-    }
-    found
 }
 
 fn overlap(one: (f64, f64), other: (f64, f64)) -> bool {

@@ -146,6 +146,20 @@ pub(super) fn lives(results: &[&BenchmarkResult]) -> Vec<(f64, f64)> {
     results.iter().filter_map(|result| time(result)).collect()
 }
 
+/// Stretches of time in their order, those that overlap as one.
+pub(super) fn union(stretches: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut sorted = stretches.to_vec();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut found: Vec<(f64, f64)> = Vec::new();
+    for (from, to) in sorted {
+        match found.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => found.push((from, to)),
+        }
+    }
+    found
+}
+
 /// From the send to the end, s since the run began. A request that failed before anything came has
 /// no end; it counts as a moment.
 fn time(result: &BenchmarkResult) -> Option<(f64, f64)> {

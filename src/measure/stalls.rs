@@ -8,7 +8,7 @@ mod scene;
 use self::causes::{causes, without_cause};
 use self::movements::movements;
 use self::scene::{Scene, Times};
-use super::load::lives;
+use super::load::{lives, union};
 use super::participant::{labels, participants};
 use super::statistics::{median, sorted};
 use super::surroundings::{is_elsewhere, samples_of};
@@ -88,7 +88,7 @@ pub fn stalls(run: &BenchmarkResponse) -> Vec<Stall> {
             .collect();
         let times = Times {
             stalls: &stretches,
-            requests: &lives(&own),
+            requests: &union(&lives(&own)),
         };
         explain(run, backend, &times, &mut stall);
         stall

@@ -6,7 +6,7 @@ use crate::record::{Sample, ServerState};
 /// What went on when, s since the run began.
 pub(super) struct Times<'a> {
     pub(super) stalls: &'a [(f64, f64)],
-    /// Requests to the same backend.
+    /// When requests to the same backend went on, in order and apart from each other.
     pub(super) requests: &'a [(f64, f64)],
 }
 
@@ -37,8 +37,11 @@ impl<'a> Scene<'a> {
         });
         let usual = spans.filter(|(begin, look)| {
             let is_in = |(from, to): &(f64, f64)| look.offset > *from && begin < to;
-            let is_of = |(from, to): &(f64, f64)| begin >= from && look.offset <= *to;
-            times.requests.iter().any(is_of) && !times.stalls.iter().any(is_in)
+            let next = times.requests.partition_point(|it| it.0 <= *begin);
+            let around = next
+                .checked_sub(1)
+                .and_then(|last| times.requests.get(last));
+            around.is_some_and(|it| look.offset <= it.1) && !times.stalls.iter().any(is_in)
         });
         let within = samples.iter().filter(|it| (from..=to).contains(&it.offset));
         Self {
