@@ -193,6 +193,7 @@ fn sample() -> Sample {
             cpu_percent: Some(45.4),
             memory_bytes: Some(2 << 30),
             major_faults: Some(0),
+            throttled_percent: None,
         }],
         gpus: vec![GpuSample {
             utilization_percent: Some(93.0),

@@ -114,6 +114,7 @@ impl Eye {
                 cpu_percent: Some(rounded(used / cores, 0.1)),
                 memory_bytes: Some(own.iter().map(|it| it.memory()).sum()),
                 major_faults: None,
+                throttled_percent: None,
             })
         });
         self.servers = servers.collect();

@@ -248,6 +248,7 @@ mod tests {
         insta::assert_snapshot!(caused(|it| it.own_cpu_percent = Some(40.0)), @"this program itself took 40 % of the processor");
         insta::assert_snapshot!(caused(|it| it.steal_percent = Some(30.0)), @"the host of this virtual machine gave 30 % of the processor to others");
         insta::assert_snapshot!(caused(|it| it.throttled_percent = Some(60.0)), @"the container's limit of processor time held its work up in 60 % of the time");
+        insta::assert_snapshot!(caused(|it| it.servers[0].throttled_percent = Some(40.0)), @"the limit of the model server's container held its work up in 40 % of the time");
         insta::assert_snapshot!(caused(|it| it.frequency_max_mhz = Some(1200.0)), @"the processor's clock fell from 4000 to 1200 MHz");
         insta::assert_snapshot!(caused(|it| it.gpus[0].clock_mhz = Some(500.0)), @"the clock of the GPU fell from 2000 to 500 MHz");
         insta::assert_snapshot!(caused(|it| it.gpus[0].throttle_reasons = Some(vec!["hw_thermal_slowdown".into()])), @"the GPU was held down by heat");

@@ -91,6 +91,9 @@ pub struct ServerSample {
     pub memory_bytes: Option<u64>,
     /// Pages that had to be read from storage since the look before.
     pub major_faults: Option<u64>,
+    /// Time in which the limit of its container held its work up, percent of the time; null where it has
+    /// none, or that cannot be seen.
+    pub throttled_percent: Option<f64>,
 }
 
 /// What the processes of a model server do; the first that is true of any of them.

@@ -44,8 +44,13 @@ impl Place {
 
 /// The limits of this program, as its control groups are mounted here.
 pub fn limits(total_memory: u64) -> Limits {
-    let legacy = |controller: &str| place(Some(controller));
-    let found = unified(place(None));
+    Process::myself().map_or_else(|_| Limits::default(), |own| limits_of(&own, total_memory))
+}
+
+/// The limits of a process, as far as its control groups can be seen from here.
+pub fn limits_of(process: &Process, total_memory: u64) -> Limits {
+    let legacy = |controller: &str| place(process, Some(controller));
+    let found = unified(place(process, None));
     let (cpu, memory) = (legacy("cpu"), legacy("memory"));
     let accounts = legacy("cpuacct").map(|it| it.group);
     Limits {
@@ -58,10 +63,10 @@ pub fn limits(total_memory: u64) -> Limits {
     }
 }
 
-/// Where this program is in the hierarchy of a controller, or in the unified one.
-fn place(controller: Option<&str>) -> Option<Place> {
+/// Where a process is in the hierarchy of a controller, or in the unified one.
+fn place(process: &Process, controller: Option<&str>) -> Option<Place> {
     let own = Process::myself().ok()?;
-    let groups = own.cgroups().ok()?;
+    let groups = process.cgroups().ok()?;
     let group = groups.into_iter().find(|it| match controller {
         None => it.hierarchy == 0,
         Some(name) => it.controllers.iter().any(|other| other == name),
@@ -77,13 +82,16 @@ fn place(controller: Option<&str>) -> Option<Place> {
         .strip_prefix(mount.root.trim_end_matches('/'));
     let below = below.unwrap_or_default().trim_start_matches('/');
     let group = mount.mount_point.join(below);
+    let group = if group.is_dir() {
+        group
+    } else if process.pid() == own.pid() {
+        // In a container the path may be one of the host's; then its own part is what is mounted.
+        mount.mount_point.clone()
+    } else {
+        return None;
+    };
     Some(Place {
-        // In a container the path may be one of the host's.
-        group: if group.is_dir() {
-            group
-        } else {
-            mount.mount_point.clone()
-        },
+        group,
         mount: mount.mount_point,
     })
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, ProcState, Process, Stat, all_processes};
 
+use super::container::{ContainerEye, Limits, limits_of};
 use super::window::Window;
 use crate::machine::target::{Lookup, Target};
 use crate::record::{ServerSample, ServerState};
@@ -41,6 +42,7 @@ struct Tree {
     /// From one search to the next.
     patience: Duration,
     counters: Window<HashMap<i32, Counters>>,
+    container: ContainerEye,
 }
 
 /// What one process has used, by the kernel's counters.
@@ -78,6 +80,7 @@ impl ServerEye {
                 searched: at,
                 patience: SEARCH_AFTER,
                 counters: Window::new(at, HashMap::new()),
+                container: ContainerEye::new(Limits::default(), at),
             };
             tree.search(&processes, at);
             tree
@@ -176,6 +179,9 @@ impl Tree {
         let counters = processes.iter().filter(|it| self.members.contains(&it.pid));
         let counters = counters.map(|it| (it.pid, Counters::from(it))).collect();
         self.counters = Window::new(at, counters);
+        // Only its processor time is of interest, so any limit of memory will do.
+        let limits = Process::new(root).map(|process| limits_of(&process, u64::MAX));
+        self.container = ContainerEye::new(limits.unwrap_or_default(), at);
     }
 
     fn look(&mut self, at: Instant, cores: f64) -> Option<ServerSample> {
@@ -211,6 +217,7 @@ impl Tree {
             }),
             memory_bytes: Some(pages.saturating_mul(procfs::page_size())),
             major_faults: found.as_ref().map(|it| it.major_faults),
+            throttled_percent: self.container.cpu(at).map(|it| it.throttled),
         })
     }
 }

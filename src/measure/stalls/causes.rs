@@ -29,6 +29,12 @@ pub(super) fn causes(scene: &Scene) -> Vec<String> {
             "the container's limit of processor time held its work up in {held:.0} % of the time"
         ));
     }
+    let server = scene.risen(|it| it.server(scene.backend)?.throttled_percent);
+    if let Some((_, held)) = server.filter(|(_, held)| *held > 5.0) {
+        found.push(format!(
+            "the limit of the model server's container held its work up in {held:.0} % of the time"
+        ));
+    }
     if let Some((more, stolen)) = scene.risen(|it| it.steal_percent)
         && more > 10.0
     {

@@ -51,7 +51,13 @@ type ServerFigure = (
     fn(&ServerSample) -> Option<f64>,
 );
 
-const SERVER_FIGURES: [ServerFigure; 3] = [
+const SERVER_FIGURES: [ServerFigure; 4] = [
+    (
+        "model server held up by its container's limit",
+        "%",
+        2.0,
+        |it| it.throttled_percent,
+    ),
     ("CPU of the model server", "%", 2.0, |it| it.cpu_percent),
     ("memory of the model server", "MB", 20.0, |it| {
         Some(megabytes(it.memory_bytes?))

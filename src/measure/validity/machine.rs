@@ -133,6 +133,18 @@ fn busy_meanwhile(during: &[&Sample], of: &str, findings: &mut Findings) {
             "{of}the host of this virtual machine gave {stolen:.0} % of the processor to others"
         ));
     }
+    let server = |it: &Sample| {
+        it.servers
+            .iter()
+            .filter_map(|it| it.throttled_percent)
+            .reduce(f64::max)
+    };
+    let held = average(during, server);
+    if let Some(held) = held.filter(|held| *held > TAKEN_PERCENT) {
+        findings.fair(format!(
+            "{of}the limit of the model server's container held its work up in {held:.0} % of the time"
+        ));
+    }
     let held = average(during, |it| it.throttled_percent);
     if let Some(held) = held.filter(|held| *held > TAKEN_PERCENT) {
         findings.fair(format!(
@@ -216,7 +228,7 @@ fn throttled(samples: &[&Sample], of: &str, findings: &mut Findings) {
 mod tests {
     use super::*;
     use crate::measure::fixture::{at_rates, run, sample};
-    use crate::record::{Cpu, GpuSample, Grade, RemoteSamples};
+    use crate::record::{Cpu, GpuSample, Grade, RemoteSamples, ServerSample};
 
     fn judged(change: impl FnOnce(&mut BenchmarkResponse)) -> (Grade, Vec<String>) {
         let mut run = run(&["a"], at_rates("a", &[10.0; 6]));
@@ -319,6 +331,7 @@ mod tests {
         insta::assert_snapshot!(during(|it| it.other_cpu_percent = Some(30.0)), @"other programs took 30 % of the processor during the run");
         insta::assert_snapshot!(during(|it| it.steal_percent = Some(12.0)), @"the host of this virtual machine gave 12 % of the processor to others");
         insta::assert_snapshot!(during(|it| it.throttled_percent = Some(40.0)), @"the container's limit of processor time held its work up in 40 % of the time");
+        insta::assert_snapshot!(during(|it| it.servers = vec![ServerSample { throttled_percent: Some(30.0), ..ServerSample::default() }]), @"the limit of the model server's container held its work up in 30 % of the time");
         insta::assert_snapshot!(during(|it| it.swapped_in_bytes = Some(30 << 20)), @"memory was short: 252 MB came back from swap during the run");
         insta::assert_snapshot!(during(|it| it.gpus = vec![GpuSample { throttle_reasons: Some(vec!["sw_thermal_slowdown".into()]), ..GpuSample::default() }]), @"GPU 0 was held down by heat in 100 % of the time");
         assert_eq!(
