@@ -31,7 +31,7 @@ use crate::agent;
 use crate::backend::stream::Bounds;
 use crate::backend::transport::{Deadlines, Transport};
 use crate::backend::{self, BackendError};
-use crate::config::Config;
+use crate::config::{Config, DatabaseConfig};
 use crate::machine::{self, Machine, Watch};
 use crate::measure::{self, GapPool, Price, RateCourse};
 use crate::record::{
@@ -44,7 +44,7 @@ use crate::run::engine::{Engine, Job};
 use crate::run::events::{self, EventLogs};
 use crate::run::plan::Plan;
 use crate::run::queue::{Queue, Ticket};
-use crate::store::Store;
+use crate::store::{ServerOptions, Store, StoreError};
 
 pub use self::calibration::{CalibrationPlan, start_reference};
 pub use self::error::AppError;
@@ -66,6 +66,10 @@ const LONGEST_SEARCH: usize = 1000;
 const MOST_COMPARED: usize = 100;
 /// How often the record of a run in another process is read.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+/// How long processes have to come back after the server of the database was started.
+const RESTART_GRACE: Duration = Duration::from_mins(2);
+/// How often runs are looked for whose process is gone.
+const WATCH_INTERVAL: Duration = Duration::from_mins(1);
 /// How long runs may take to store what they measured when the program ends.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -107,14 +111,8 @@ impl App {
     /// Opens the database, starts the reference server and marks what an earlier process left
     /// running as interrupted.
     pub async fn open(config: Config) -> Result<Self, AppError> {
-        let store = Store::open(&config.database_url()).await?;
-        for id in store.interrupt_unfinished().await? {
-            if let Some(mut run) = store.run(&id).await? {
-                conclude(&mut run, &[], &[], price(&config).as_ref());
-                store.update_run(&run).await?;
-                tracing::warn!(%id, "the run was interrupted by the end of an earlier process");
-            }
-        }
+        let store = open_store(&config).await?;
+        mark_interrupted(&store, &config).await?;
         let reference = reference::Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let backends = backend::configured(&config, &format!("http://{}", reference.addr()))?;
         let engine = Engine {
@@ -140,15 +138,31 @@ impl App {
             unsaved: Mutex::default(),
             _reference: reference,
         };
-        Ok(Self {
+        let app = Self {
             config: Arc::new(config),
             inner: Arc::new(inner),
-        })
+        };
+        app.inner.runs.spawn(app.clone().watch_others());
+        Ok(app)
+    }
+
+    /// Marks what other processes leave behind that use the same database, as long as this one runs.
+    async fn watch_others(self) {
+        let stopping = self.stopping();
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            }
+            if let Err(error) = mark_interrupted(&self.inner.store, &self.config).await {
+                tracing::warn!(%error, "runs of processes that are gone could not be looked for");
+            }
+        }
     }
 
     /// Brings the schema of the database up to date.
     pub async fn migrate(config: &Config) -> Result<(), AppError> {
-        Store::open(&config.database_url()).await?.close().await;
+        open_store(config).await?.close().await;
         Ok(())
     }
 
@@ -477,6 +491,33 @@ pub async fn serve_agent(
 ) -> io::Result<()> {
     let machine = Arc::new(Machine::new(config.nvml_library()));
     agent::server::serve(machine, config.api_token.clone(), listener, shutdown).await
+}
+
+async fn open_store(config: &Config) -> Result<Store, StoreError> {
+    let DatabaseConfig {
+        max_connections,
+        connect_timeout,
+        statement_timeout,
+    } = config.database;
+    let options = ServerOptions {
+        max_connections,
+        connect_timeout: Duration::from_secs_f64(connect_timeout),
+        statement_timeout: Duration::from_secs_f64(statement_timeout),
+        restart_grace: RESTART_GRACE,
+    };
+    Store::open(&config.database_url(), options).await
+}
+
+/// Marks runs whose process is gone, and computes what follows from what is stored of them.
+async fn mark_interrupted(store: &Store, config: &Config) -> Result<(), StoreError> {
+    for id in store.interrupt_unfinished().await? {
+        if let Some(mut run) = store.run(&id).await? {
+            conclude(&mut run, &[], &[], price(config).as_ref());
+            store.update_run(&run).await?;
+            tracing::warn!(%id, "the run was interrupted by the end of an earlier process");
+        }
+    }
+    Ok(())
 }
 
 /// What energy costs, where that is set.

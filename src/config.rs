@@ -27,9 +27,10 @@ pub struct Config {
     pub host: String,
     /// Port to listen on; 0 takes a free one. `PORT` sets it too.
     pub port: u16,
-    /// Where runs are stored: `sqlite:FILE`; empty is `benchmarker.db` in the platform's data folder.
-    /// `DATABASE_URL` sets it too.
+    /// Where runs are stored: `sqlite:FILE`, or `postgres://USER:PASSWORD@HOST/DATABASE`; empty is `benchmarker.db` in the platform's data folder. `DATABASE_URL` sets it too.
     pub database_url: String,
+    /// Asking a database on a server.
+    pub database: DatabaseConfig,
     /// Name of the backend that a model without `@BACKEND` belongs to.
     pub default_backend: String,
     /// Model servers by name. `ollama` (from `OLLAMA_HOST`) and `reference` are always there.
@@ -96,6 +97,18 @@ pub enum Endpoint {
     Chat,
     /// OpenAI's `/v1/completions`.
     Completions,
+}
+
+/// Asking a database on a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// Most connections to it at once, at least 2.
+    pub max_connections: u32,
+    /// How long a connection is waited for, s.
+    pub connect_timeout: f64,
+    /// How long a statement may take, s.
+    pub statement_timeout: f64,
 }
 
 /// Bounds.
@@ -238,6 +251,7 @@ impl Default for Config {
             host: "127.0.0.1".into(),
             port: 8000,
             database_url: String::new(),
+            database: DatabaseConfig::default(),
             default_backend: "ollama".into(),
             backends: BTreeMap::new(),
             api_token: Secret::default(),
@@ -248,6 +262,16 @@ impl Default for Config {
             energy: EnergyConfig::default(),
             calibration: CalibrationConfig::default(),
             log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 8,
+            connect_timeout: 5.0,
+            statement_timeout: 60.0,
         }
     }
 }

@@ -5,8 +5,8 @@
 #   tests/run.sh --quick   what needs nothing but cargo
 #
 # What is fetched stays in ${XDG_CACHE_HOME:-~/.cache}/ollama-benchmarker-tests, in folders named by
-# the hash of the list it was fetched by. Chromium is the one system package: as root it is installed
-# where it is missing; CHROMIUM names another one. A part that cannot be had fails with its name, and
+# the hash of the list it was fetched by. Chromium and Postgres are system packages: as root they are
+# installed where they are missing; CHROMIUM names another browser. A part that cannot be had fails with its name, and
 # so does the whole: nothing is skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -136,6 +136,12 @@ find_chromium() {
   return 1
 }
 
+install_postgres() {
+  type -P initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null \
+    || install_system_package postgresql
+  psql --version
+}
+
 install_chromium() {
   find_chromium >/dev/null || install_system_package chromium
   "$(find_chromium)" --version
@@ -173,8 +179,8 @@ serve() {
   servers[$name]=$!
 }
 
-# address NAME PATTERN SECONDS: waits until a server has said a line of this pattern, and prints the
-# address in it.
+# address NAME PATTERN SECONDS [SCHEME]: waits until a server has said a line of this pattern, and prints
+# the address in it.
 address() {
   local name=$1 limit=$((SECONDS + $3)) line
   until line=$(grep -hE -m1 "$2" "$work/$name.out" "$work/$name.err"); do
@@ -184,13 +190,20 @@ address() {
     fi
     sleep 0.1
   done
-  grep -oE 'https?://[0-9.]+:[0-9]+' <<<"$line" | head -n 1
+  grep -oE "${4:-https?}://[a-z0-9@.]+:[0-9]+" <<<"$line" | head -n 1
 }
 
 # --- The parts -----------------------------------------------------------------------------------
 
 rust_tests() {
   nextest -E "not test(/^real_model::/)"
+}
+
+# Everything that stores something, on the other database.
+postgres_tests() {
+  TEST_POSTGRES_URL=$(address postgres '^postgres ' 60 postgres)
+  export TEST_POSTGRES_URL
+  nextest -E 'test(/^(store|api|web)::/)'
 }
 
 doc_tests() {
@@ -257,8 +270,11 @@ everything() {
   part 'get the npm tools' install_packages tests/tools
   part 'get the browser test' install_packages tests/browser
   part 'get Chromium' install_chromium
+  part 'get Postgres' install_postgres
+  serve postgres tests/postgres/start.sh
 
   part 'tests' rust_tests
+  part 'tests on Postgres' postgres_tests
   part 'documentation tests' doc_tests
   part 'real model' real_model
   serve page env BENCHMARKER_PORT=0 DATABASE_URL="sqlite:$work/page.db" OLLAMA_HOST=127.0.0.1:9 \

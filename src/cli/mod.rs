@@ -151,7 +151,7 @@ impl Cli {
         match self.command {
             None => self.serve.execute(config).await,
             Some(Command::Serve(command)) => command.execute(config).await,
-            Some(Command::Run(command)) => command.execute(config).await,
+            Some(Command::Run(command)) => Box::pin(command.execute(config)).await,
             Some(Command::Models(command)) => command.execute(config).await,
             Some(Command::History(command)) => command.execute(config).await,
             Some(Command::Show(command)) => command.execute(config).await,

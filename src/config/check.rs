@@ -27,11 +27,21 @@ impl Config {
                 "must not be empty; 127.0.0.1 is this machine only",
             ));
         }
-        if !self.database_url.is_empty() && !self.database_url.starts_with("sqlite:") {
+        let known = ["sqlite:", "postgres:", "postgresql:"];
+        if !self.database_url.is_empty()
+            && !known.iter().any(|it| self.database_url.starts_with(it))
+        {
             return Some(problem(
                 "database_url",
-                "must begin with `sqlite:`, as in `sqlite:runs.db`",
+                "must begin with `sqlite:`, as in `sqlite:runs.db`, or with `postgres:`",
             ));
+        }
+        if !(2..=1000).contains(&self.database.max_connections) {
+            let message = format!(
+                "is {}; must be from 2 to 1000",
+                self.database.max_connections
+            );
+            return Some(("database.max_connections".into(), message));
         }
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Some(problem(
@@ -107,6 +117,18 @@ impl Config {
             ("timeouts.max", times.max, 0.001, LONGEST_TIMEOUT),
             ("timeouts.request", times.request, 0.001, most),
             ("timeouts.run", times.run, 0.001, most),
+            (
+                "database.connect_timeout",
+                self.database.connect_timeout,
+                0.1,
+                3600.0,
+            ),
+            (
+                "database.statement_timeout",
+                self.database.statement_timeout,
+                0.1,
+                86_400.0,
+            ),
             ("sampling.interval", sampling.interval, 0.02, 60.0),
             ("sampling.baseline", sampling.baseline, 0.0, 60.0),
         ];

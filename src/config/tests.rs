@@ -198,7 +198,7 @@ fn values_out_of_range_are_refused() {
     );
     for file in [
         "host = \"\"",
-        "database_url = \"postgres://x\"",
+        "database_url = \"mysql://x\"",
         "api_token = \"a b\"",
         "default_backend = \"gpu\"",
         "limits.max_models = 0",

@@ -1,12 +1,17 @@
 //! Finding stored runs: filter, sort and page. A page begins after a row, not at a number, so it
 //! stays quick however deep it lies, and a run that comes in meanwhile shifts nothing.
+//!
+//! Every run has a row in `run_facets` for each way it is looked for, and an index for each way of
+//! sorting those: a page of one filter is a stretch of one index. More filters are looked up for each row
+//! of that stretch. A text, or a span of time where the list is not sorted by it, is the exception: what
+//! few runs fit is collected and sorted, what many fit is read in the list's order until the page is full.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
 
+use super::database::{Dialect, Row, Statement, Work};
+use super::facets::{self, Facet};
 use super::{Store, StoreError, runs};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, HistoryDetail, HistoryPage, HistoryQuery, HistorySort,
@@ -16,13 +21,17 @@ use crate::record::{
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
 
+/// So many rows are collected and sorted in a few milliseconds; where more fit, one in a hundred of a
+/// million does, and a page of them is found as quickly in the list's own order.
+const MOST_SORTED: u32 = 10_000;
+
 /// The row that a page ended with.
 #[derive(Serialize, Deserialize)]
 struct Cursor {
     sort: HistorySort,
     order: Order,
     key: Key,
-    id: String,
+    run: i64,
 }
 
 /// What a row was sorted by.
@@ -51,7 +60,7 @@ impl Cursor {
 }
 
 /// The closed set of columns that history is sorted by.
-fn column(sort: HistorySort) -> &'static str {
+pub(super) fn column(sort: HistorySort) -> &'static str {
     match sort {
         HistorySort::Timestamp => "created_at",
         HistorySort::Status => "status",
@@ -62,6 +71,16 @@ fn column(sort: HistorySort) -> &'static str {
     }
 }
 
+/// Whether a run may lack it.
+fn is_figure(sort: HistorySort) -> bool {
+    match sort {
+        HistorySort::Timestamp | HistorySort::Status | HistorySort::Model => false,
+        HistorySort::TimeToFirstChunk
+        | HistorySort::OutputTokensPerSecond
+        | HistorySort::TotalTime => true,
+    }
+}
+
 impl Store {
     /// A page of runs, without chunks and samples.
     pub async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, StoreError> {
@@ -69,199 +88,388 @@ impl Store {
             0 => DEFAULT_LIMIT,
             limit => limit.min(MAX_LIMIT),
         };
-        let mut snapshot = self.readers.begin().await?;
-        let mut rows = statement(query, limit + 1)?
-            .build()
-            .fetch_all(&mut *snapshot)
-            .await?;
+        let cursor = query.cursor.as_deref();
+        let cursor = cursor.map(|text| Cursor::read(text, query)).transpose()?;
+        let mut snapshot = self.database.read().await?;
+        let Some(view) = View::of(&mut snapshot, self.database.dialect(), query).await? else {
+            return Ok(HistoryPage::default());
+        };
+        let mut rows = view.rows(&mut snapshot, cursor, limit + 1).await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let mut page = HistoryPage::default();
         for row in &rows {
-            let id: &str = row.try_get("id")?;
+            let id: String = row.get("id")?;
             // One that cannot be read must not hide the others.
-            match runs::decode(row, "benchmark", id) {
+            match runs::decode(row, "benchmark", &id) {
                 Ok(run) => page.runs.push(run),
                 Err(error) => tracing::error!(%error, "a run is left out of the history"),
             }
         }
         if let (true, Some(row)) = (more, rows.last()) {
-            page.next = Some(cursor(row, query)?.write()?);
+            page.next = Some(cursor_at(row, query)?.write()?);
         }
         if query.detail == HistoryDetail::Results && !page.runs.is_empty() {
-            let rows = results_of(&page.runs)
-                .build()
-                .fetch_all(&mut *snapshot)
-                .await?;
+            let rows = snapshot.fetch_all(results_of(&page.runs)).await?;
             give_results(&mut page.runs, &rows)?;
         }
         Ok(page)
     }
-}
 
-impl Store {
     /// Gives runs their results, without chunks.
     pub async fn read_results(&self, runs: &mut [BenchmarkResponse]) -> Result<(), StoreError> {
         if runs.is_empty() {
             return Ok(());
         }
-        let rows = results_of(runs).build().fetch_all(&self.readers).await?;
+        let rows = self.database.fetch_all(results_of(runs)).await?;
         give_results(runs, &rows)
     }
 }
 
-/// The one place where a statement is put together: from fixed pieces and bound values.
-fn statement(query: &HistoryQuery, limit: u32) -> Result<QueryBuilder<Sqlite>, StoreError> {
-    let column = column(query.sort);
-    let mut sql = QueryBuilder::new("select id, document, ");
-    sql.push(column).push(" as sort_key from runs where true");
-    filter(&mut sql, query);
-    if let Some(text) = &query.cursor {
-        after(&mut sql, &Cursor::read(text, query)?, column);
-    }
-    let direction = match query.order {
-        Order::Desc => "desc",
-        Order::Asc => "asc",
-    };
-    sql.push(" order by ")
-        .push(column)
-        .push(" ")
-        .push(direction)
-        .push(" nulls last, id ")
-        .push(direction);
-    sql.push(" limit ").push_bind(limit);
-    Ok(sql)
+/// Which runs a list has, in which order, and how they are found.
+struct View<'a> {
+    query: &'a HistoryQuery,
+    dialect: Dialect,
+    /// The filter whose stretch of an index is read.
+    facet: i64,
+    /// The other filters.
+    others: Vec<i64>,
+    text: Option<String>,
+    way: Way,
 }
 
-fn filter(sql: &mut QueryBuilder<Sqlite>, query: &HistoryQuery) {
-    if let Some(name) = &query.model {
-        sql.push(" and id in (select run_id from run_models where (model = ")
-            .push_bind(name.clone());
-        // A model's own name may hold an `@`: both readings are tried.
-        if let Some((model, backend)) = name.rsplit_once('@') {
-            sql.push(" or (model = ").push_bind(model.to_owned());
-            sql.push(" and backend = ")
-                .push_bind(backend.to_owned())
-                .push(")");
+/// How the rows of a view are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// In the order of the list, until there are enough.
+    InOrder,
+    /// By the text, and then sorted.
+    ByText,
+    /// By the time, and then sorted.
+    ByTime,
+}
+
+/// The runs that a list is of.
+fn facets_of(query: &HistoryQuery) -> Vec<Facet> {
+    let of = |kind, value: &Option<String>| value.as_deref().map(|it| (kind, facets::storable(it)));
+    let status = query.status.map(|it| ("status", it.as_str().to_owned()));
+    let asked = [
+        of("tag", &query.tag),
+        of("model", &query.model),
+        status,
+        of("backend", &query.backend),
+    ];
+    let asked: Vec<Facet> = asked.into_iter().flatten().collect();
+    if asked.is_empty() {
+        vec![facets::all()]
+    } else {
+        asked
+    }
+}
+
+impl<'a> View<'a> {
+    /// `None` where a filter fits no run at all.
+    async fn of(
+        work: &mut Work,
+        dialect: Dialect,
+        query: &'a HistoryQuery,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut sizes = Vec::new();
+        let asked = facets_of(query);
+        for (kind, value) in &asked {
+            let find = Statement::new("select id from facets where kind = $1 and value = $2")
+                .bind(*kind)
+                .bind(value.as_str());
+            let Some(row) = work.fetch_optional(find).await? else {
+                return Ok(None);
+            };
+            let facet: i64 = row.get("id")?;
+            // Which one is smallest matters only where there are several.
+            let size = if asked.len() > 1 {
+                let rows =
+                    Statement::new("select 1 as one from run_facets where facet = $1").bind(facet);
+                count(work, rows).await?
+            } else {
+                0
+            };
+            sizes.push((size, facet));
         }
-        sql.push("))");
+        sizes.sort_unstable();
+        let mut facets = sizes.into_iter().map(|(_, facet)| facet);
+        let Some(facet) = facets.next() else {
+            return Ok(None);
+        };
+        let text = query.q.as_deref().map(str::trim);
+        let text = text.filter(|text| !text.is_empty());
+        let mut view = Self {
+            query,
+            dialect,
+            facet,
+            others: facets.collect(),
+            text: text.map(|text| pattern(dialect, text)),
+            way: Way::InOrder,
+        };
+        view.way = view.way(work).await?;
+        Ok(Some(view))
     }
-    if let Some(backend) = &query.backend {
-        sql.push(" and id in (select run_id from run_models where backend = ");
-        sql.push_bind(backend.clone()).push(")");
-    }
-    if let Some(tag) = &query.tag {
-        sql.push(" and id in (select run_id from run_tags where tag = ")
-            .push_bind(tag.clone())
-            .push(")");
-    }
-    if let Some(status) = query.status {
-        sql.push(" and status = ").push_bind(status.as_str());
-    }
-    if let Some(from) = query.from {
-        sql.push(" and created_at >= ")
-            .push_bind(from.timestamp_micros());
-    }
-    if let Some(to) = query.to {
-        sql.push(" and created_at < ")
-            .push_bind(to.timestamp_micros());
-    }
-    if let Some(text) = query
-        .q
-        .as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-    {
-        sql.push(" and search like ")
-            .push_bind(pattern(text))
-            .push(" escape '\\'");
-    }
-}
 
-/// A pattern that finds the text as it is.
-fn pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in text.to_lowercase().chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
+    async fn way(&self, work: &mut Work) -> Result<Way, StoreError> {
+        if let Some(text) = &self.text {
+            let mut fitting = Statement::new("select 1 as one ");
+            fitting.push("from runs where text_id in (");
+            push_texts(&mut fitting, self.dialect, text);
+            fitting.push(")");
+            if count(work, fitting).await? <= MOST_SORTED {
+                return Ok(Way::ByText);
+            }
         }
-        pattern.push(character);
+        let is_span = self.query.from.is_some() || self.query.to.is_some();
+        if is_span && self.query.sort != HistorySort::Timestamp {
+            let mut fitting = Statement::new("select 1 as one from run_facets as f where facet = ");
+            fitting.push_bind(self.facet);
+            self.push_span(&mut fitting);
+            if count(work, fitting).await? <= MOST_SORTED {
+                return Ok(Way::ByTime);
+            }
+        }
+        Ok(Way::InOrder)
     }
-    pattern.push('%');
-    pattern
+
+    /// Rows after the cursor's; those that lack the figure lie behind all others.
+    async fn rows(
+        &self,
+        work: &mut Work,
+        cursor: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        let is_behind = matches!(&cursor, Some(cursor) if matches!(cursor.key, Key::Unknown));
+        if !is_behind {
+            let known = self.statement(cursor.as_ref(), true, limit);
+            rows = work.fetch_all(known).await?;
+        }
+        let found = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        if is_figure(self.query.sort) && found < limit {
+            let cursor = cursor.filter(|_| is_behind);
+            let unknown = self.statement(cursor.as_ref(), false, limit - found);
+            rows.extend(work.fetch_all(unknown).await?);
+        }
+        Ok(rows)
+    }
+
+    /// The one place where a statement is put together: from fixed pieces and bound values. Of the runs
+    /// that have the figure which the list is sorted by, or of those that lack it.
+    fn statement(&self, cursor: Option<&Cursor>, is_known: bool, limit: u32) -> Statement {
+        let (column, query) = (column(self.query.sort), self.query);
+        let (direction, beyond) = match query.order {
+            Order::Desc => (" desc", " < "),
+            Order::Asc => (" asc", " > "),
+        };
+        let mut sql = Statement::new("select r.id, r.document, f.run, f.");
+        sql.push(column).push(" as sort_key from ");
+        self.push_source(&mut sql);
+        sql.push(" where f.facet = ").push_bind(self.facet);
+        for other in &self.others {
+            sql.push(" and exists (select 1 from run_facets as o where o.facet = ");
+            sql.push_bind(*other).push(" and o.run = f.run)");
+        }
+        self.push_span(&mut sql);
+        if let (Some(text), Way::InOrder | Way::ByTime) = (&self.text, self.way) {
+            sql.push(" and exists (select 1 from texts where texts.id = r.text_id and texts.text ");
+            push_like(&mut sql, self.dialect, text);
+            sql.push(")");
+        }
+        if is_figure(query.sort) {
+            let present = if is_known { " is not null" } else { " is null" };
+            sql.push(" and f.").push(column).push(present);
+        }
+        match cursor {
+            Some(cursor) if is_known => {
+                sql.push(" and (f.").push(column).push(", f.run)");
+                sql.push(beyond).push("(");
+                bind(&mut sql, &cursor.key);
+                sql.push(", ").push_bind(cursor.run).push(")");
+            }
+            Some(cursor) => {
+                sql.push(" and f.run").push(beyond).push_bind(cursor.run);
+            }
+            None => {}
+        }
+        sql.push(" order by f.");
+        if is_known {
+            sql.push(column).push(direction).push(", f.");
+        }
+        sql.push("run").push(direction);
+        sql.push(" limit ").push_bind(limit);
+        sql
+    }
+
+    /// SQLite is told which index to read: without statistics of the tables it guesses. Postgres has
+    /// them.
+    fn push_source(&self, sql: &mut Statement) {
+        if self.dialect == Dialect::Postgres {
+            sql.push("run_facets as f join runs as r on r.run = f.run");
+            if let (Some(text), Way::ByText) = (&self.text, self.way) {
+                sql.push(" and r.text_id in (");
+                push_texts(sql, self.dialect, text);
+                sql.push(")");
+            }
+            return;
+        }
+        if let (Some(text), Way::ByText) = (&self.text, self.way) {
+            sql.push("(select run, id, document from runs where text_id in (");
+            push_texts(sql, self.dialect, text);
+            sql.push(")) as r cross join run_facets as f on f.run = r.run");
+            return;
+        }
+        sql.push("run_facets as f indexed by run_facets_");
+        sql.push(if self.way == Way::ByTime {
+            "created_at"
+        } else {
+            column(self.query.sort)
+        });
+        sql.push(" cross join runs as r on r.run = f.run");
+    }
+
+    fn push_span(&self, sql: &mut Statement) {
+        if let Some(from) = self.query.from {
+            sql.push(" and f.created_at >= ");
+            sql.push_bind(from.timestamp_micros());
+        }
+        if let Some(to) = self.query.to {
+            sql.push(" and f.created_at < ");
+            sql.push_bind(to.timestamp_micros());
+        }
+    }
 }
 
-/// Rows behind the cursor's; those without the figure lie behind all others.
-fn after(sql: &mut QueryBuilder<Sqlite>, cursor: &Cursor, column: &'static str) {
-    let beyond = match cursor.order {
-        Order::Desc => " < ",
-        Order::Asc => " > ",
-    };
-    if matches!(cursor.key, Key::Unknown) {
-        sql.push(" and ")
-            .push(column)
-            .push(" is null and id")
-            .push(beyond)
-            .push_bind(cursor.id.clone());
-        return;
+#[cfg(test)]
+impl Store {
+    /// How each statement of a page behind the first would be carried out.
+    pub(super) async fn plans(&self, query: &HistoryQuery) -> Vec<String> {
+        let mut work = self.database.read().await.unwrap();
+        let view = View {
+            query,
+            dialect: self.database.dialect(),
+            facet: 1,
+            others: facets_of(query).iter().skip(1).map(|_| 2).collect(),
+            text: None,
+            way: Way::InOrder,
+        };
+        let key = match query.sort {
+            HistorySort::Timestamp => Key::Integer(1),
+            HistorySort::Status | HistorySort::Model => Key::Text("b".into()),
+            _ => Key::Real(1.0),
+        };
+        let cursor = Cursor {
+            sort: query.sort,
+            order: query.order,
+            key,
+            run: 1,
+        };
+        let mut plans = Vec::new();
+        for is_known in [true, false] {
+            if !is_known && !is_figure(query.sort) {
+                continue;
+            }
+            let statement = view.statement(Some(&cursor), is_known, 50);
+            let explained = statement.explained("explain query plan");
+            let rows = work.fetch_all(explained).await.unwrap();
+            let lines: Vec<String> = rows.iter().map(|row| row.get("detail").unwrap()).collect();
+            plans.push(lines.join("\n"));
+        }
+        plans
     }
-    sql.push(" and (").push(column).push(beyond);
-    bind(sql, &cursor.key);
-    sql.push(" or (").push(column).push(" = ");
-    bind(sql, &cursor.key);
-    sql.push(" and id")
-        .push(beyond)
-        .push_bind(cursor.id.clone())
-        .push(") or ");
-    sql.push(column).push(" is null)");
 }
 
-fn bind(sql: &mut QueryBuilder<Sqlite>, key: &Key) {
+/// How many rows there are, as far as that matters here.
+async fn count(work: &mut Work, rows: Statement) -> Result<u32, StoreError> {
+    let mut sql = rows;
+    sql.enclose("select count(*) as n from (", " limit ");
+    sql.push_bind(MOST_SORTED + 1).push(") as rows");
+    let n: i64 = work.fetch_one(sql).await?.get("n")?;
+    Ok(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+/// The numbers of the texts that hold what is looked for.
+fn push_texts(sql: &mut Statement, dialect: Dialect, pattern: &str) {
+    sql.push(dialect.pick(
+        "select rowid from text_trigrams where text ",
+        "select id from texts where text ",
+    ));
+    push_like(sql, dialect, pattern);
+}
+
+fn push_like(sql: &mut Statement, dialect: Dialect, pattern: &str) {
+    // The trigrams of SQLite serve `glob`, and `like` only without `escape`.
+    sql.push(dialect.pick("glob ", "like ")).push_bind(pattern);
+}
+
+/// A pattern that finds the text as it is, letter case aside: texts are stored in lower case.
+fn pattern(dialect: Dialect, text: &str) -> String {
+    let any = dialect.pick("*", "%");
+    let mut pattern = String::from(any);
+    for character in facets::storable(text).to_lowercase().chars() {
+        match (dialect, character) {
+            (Dialect::Sqlite, '*' | '?' | '[') => {
+                pattern.push('[');
+                pattern.push(character);
+                pattern.push(']');
+            }
+            (Dialect::Postgres, '%' | '_' | '\\') => {
+                pattern.push('\\');
+                pattern.push(character);
+            }
+            _ => pattern.push(character),
+        }
+    }
+    pattern + any
+}
+
+fn bind(sql: &mut Statement, key: &Key) {
     match key {
         Key::Unknown => sql.push("null"),
         Key::Integer(value) => sql.push_bind(*value),
         Key::Real(value) => sql.push_bind(*value),
-        Key::Text(value) => sql.push_bind(value.clone()),
+        Key::Text(value) => sql.push_bind(value.as_str()),
     };
 }
 
-fn cursor(row: &SqliteRow, query: &HistoryQuery) -> Result<Cursor, StoreError> {
+fn cursor_at(row: &Row, query: &HistoryQuery) -> Result<Cursor, StoreError> {
     let key = match query.sort {
-        HistorySort::Timestamp => row.try_get::<Option<i64>, _>("sort_key")?.map(Key::Integer),
+        HistorySort::Timestamp => row.get::<Option<i64>>("sort_key")?.map(Key::Integer),
         HistorySort::Status | HistorySort::Model => {
-            row.try_get::<Option<String>, _>("sort_key")?.map(Key::Text)
+            row.get::<Option<String>>("sort_key")?.map(Key::Text)
         }
         HistorySort::TimeToFirstChunk
         | HistorySort::OutputTokensPerSecond
-        | HistorySort::TotalTime => row.try_get::<Option<f64>, _>("sort_key")?.map(Key::Real),
+        | HistorySort::TotalTime => row.get::<Option<f64>>("sort_key")?.map(Key::Real),
     };
     Ok(Cursor {
         sort: query.sort,
         order: query.order,
         key: key.unwrap_or(Key::Unknown),
-        id: row.try_get("id")?,
+        run: row.get("run")?,
     })
 }
 
 /// The results of all runs of a page in one statement.
-fn results_of(runs: &[BenchmarkResponse]) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new("select run_id, document from results where run_id in (");
-    let mut ids = sql.separated(", ");
-    for run in runs {
-        ids.push_bind(run.id.as_str().to_owned());
-    }
-    sql.push(") order by run_id, position");
+fn results_of(runs: &[BenchmarkResponse]) -> Statement {
+    let mut sql = Statement::new(
+        "select r.id, results.document from runs as r
+         join results on results.run = r.run where r.id in (",
+    );
+    sql.push_list(runs.iter().map(|run| run.id.as_str()));
+    sql.push(") order by r.run, results.position");
     sql
 }
 
-fn give_results(runs: &mut [BenchmarkResponse], rows: &[SqliteRow]) -> Result<(), StoreError> {
-    let mut found: HashMap<&str, Vec<BenchmarkResult>> = HashMap::new();
+fn give_results(runs: &mut [BenchmarkResponse], rows: &[Row]) -> Result<(), StoreError> {
+    let mut found: HashMap<String, Vec<BenchmarkResult>> = HashMap::new();
     for row in rows {
-        let id: &str = row.try_get("run_id")?;
-        found
-            .entry(id)
-            .or_default()
-            .push(runs::decode(row, "result", id)?);
+        let id: String = row.get("id")?;
+        let result = runs::decode(row, "result", &id)?;
+        found.entry(id).or_default().push(result);
     }
     for run in runs {
         run.results = found.remove(run.id.as_str()).unwrap_or_default();

@@ -4,38 +4,50 @@
 //! back; beside it stand the few columns that history filters and sorts by.
 
 mod calibrations;
+mod database;
+mod facets;
 mod history;
 mod owner;
+mod packing;
+mod postgres;
 mod prompts;
 mod runs;
 mod samples;
 mod series;
+mod sqlite;
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::migrate::MigrateError;
+use tokio::sync::OnceCell;
 
+use self::database::{Database, Statement};
 use self::owner::Owner;
+use self::postgres::Session;
+use crate::record::RunId;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-
-/// How long a statement waits for another process that writes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// History pages and records that can be read at once; each costs a file handle and its cache.
-const READERS: u32 = 4;
+/// What a database on a server is asked with.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerOptions {
+    /// Most connections at once.
+    pub max_connections: u32,
+    /// How long a connection is waited for.
+    pub connect_timeout: Duration,
+    /// How long a statement may take.
+    pub statement_timeout: Duration,
+    /// So long after its server was started a process that lost its lock may be on its way back.
+    pub restart_grace: Duration,
+}
 
 /// Why something could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The address of the database is of no use.
     #[error(
-        "`{url}` is not an address of a database: {reason}; write `sqlite:FILE`, such as `sqlite:benchmarker.db`"
+        "`{url}` is not an address of a database: {reason}; write `sqlite:FILE`, such as `sqlite:benchmarker.db`, or `postgres://USER:PASSWORD@HOST/DATABASE`"
     )]
     Address {
         /// As it was set, without credentials.
@@ -53,6 +65,16 @@ pub enum StoreError {
         /// What went wrong.
         source: io::Error,
     },
+    /// The server of the database cannot be reached, or does not let us in.
+    #[error(
+        "cannot use the database {url}: {source}; check that its server runs and that the address is right"
+    )]
+    Unreachable {
+        /// As it was set, without credentials.
+        url: String,
+        /// What went wrong.
+        source: sqlx::Error,
+    },
     /// A later version of this program wrote the database.
     #[error(
         "the database was made by a newer version of this program (schema {found}); use that version, or another database"
@@ -67,6 +89,12 @@ pub enum StoreError {
     /// The cursor belongs to no view, or to another one.
     #[error("the cursor belongs to another view")]
     BadCursor,
+    /// The run was deleted meanwhile.
+    #[error("the run {id} is not stored any more")]
+    Gone {
+        /// The run.
+        id: RunId,
+    },
     /// What is stored is not what this program writes.
     #[error("the stored {what} of {id} cannot be read: {reason}")]
     Damaged {
@@ -88,137 +116,123 @@ pub enum StoreError {
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    /// `SQLite` takes one writer at a time: a single connection queues here instead of failing there.
-    writer: SqlitePool,
-    readers: SqlitePool,
-    file: Option<Arc<Path>>,
-    owner: Arc<OnceLock<Owner>>,
+    database: Database,
+    place: Arc<Place>,
+}
+
+/// Where the database is, and what tells other processes there that this one lives.
+enum Place {
+    /// Nobody else can see it.
+    Memory,
+    File {
+        path: PathBuf,
+        owner: OnceCell<Owner>,
+    },
+    Server {
+        owner: OnceCell<Session>,
+        restart_grace: Duration,
+    },
 }
 
 impl Store {
     /// Opens a database, makes it where there is none, and brings its schema up to date.
-    pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let options = options(url)?;
-        let file = (!is_in_memory(url)).then(|| options.get_filename().to_path_buf());
-        if let Some(path) = &file {
-            prepare(path).map_err(|source| StoreError::Open {
-                path: path.clone(),
-                source,
-            })?;
+    pub async fn open(url: &str, options: ServerOptions) -> Result<Self, StoreError> {
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let pool = postgres::open(url, options).await?;
+            return Ok(Self {
+                database: Database::Postgres(pool),
+                place: Arc::new(Place::Server {
+                    owner: OnceCell::new(),
+                    restart_grace: options.restart_grace,
+                }),
+            });
         }
-        let one = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None);
-        let writer = match (one.connect_with(options.clone()).await, &file) {
-            (Err(sqlx::Error::Database(error)), Some(path)) => {
-                let source = io::Error::other(error.message().to_owned());
-                return Err(StoreError::Open {
-                    path: path.clone(),
-                    source,
-                });
-            }
-            (other, _) => other?,
-        };
-        migrate(&writer).await?;
-        let readers = if file.is_some() {
-            let pool = SqlitePoolOptions::new()
-                .max_connections(READERS)
-                .idle_timeout(None);
-            pool.connect_lazy_with(options.read_only(true).create_if_missing(false))
-        } else {
-            writer.clone()
-        };
+        let (writer, readers, file) = sqlite::open(url).await?;
         if let Some(path) = &file
             && let Err(error) = owner::sweep(path)
         {
             tracing::debug!(%error, "what dead processes left could not be removed");
         }
-        let file = file.map(Arc::from);
+        let place = file.map_or(Place::Memory, |path| Place::File {
+            path,
+            owner: OnceCell::new(),
+        });
         Ok(Self {
-            writer,
-            readers,
-            file,
-            owner: Arc::default(),
+            database: Database::Sqlite { writer, readers },
+            place: Arc::new(place),
         })
     }
 
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1 from runs limit 1")
-            .fetch_optional(&self.readers)
-            .await?;
+        let look = Statement::new("select 1 as one from runs limit 1");
+        self.database.fetch_optional(look).await?;
         Ok(())
     }
 
-    /// Writes out what is pending and closes the file.
+    /// Writes out what is pending and closes the database.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        self.database.close().await;
     }
 
     /// Which database it is.
     pub fn kind(&self) -> &'static str {
-        "sqlite"
+        self.database.dialect().pick("sqlite", "postgres")
     }
 
     /// What this process is called in the rows of its runs; `None` where nobody else can see them.
-    fn owner(&self) -> Result<Option<&str>, StoreError> {
-        let Some(file) = &self.file else {
-            return Ok(None);
-        };
-        if self.owner.get().is_none() {
-            let taken = Owner::take(file).map_err(|source| StoreError::Open {
-                path: file.to_path_buf(),
-                source,
-            })?;
-            // Whoever came first stays; the other lock goes with its value.
-            let _ = self.owner.set(taken);
+    async fn owner(&self) -> Result<Option<&str>, StoreError> {
+        match &*self.place {
+            Place::Memory => Ok(None),
+            Place::File { path, owner } => {
+                let take = || async { Owner::take(path) };
+                let taken = owner.get_or_try_init(take).await;
+                let open = |source| StoreError::Open {
+                    path: path.clone(),
+                    source,
+                };
+                Ok(Some(taken.map_err(open)?.name()))
+            }
+            Place::Server { owner, .. } => {
+                let Database::Postgres(pool) = &self.database else {
+                    return Ok(None);
+                };
+                let taken = owner.get_or_try_init(|| Session::take(pool)).await?;
+                Ok(Some(taken.name()))
+            }
         }
-        Ok(self.owner.get().map(Owner::name))
     }
 
-    fn is_alive(&self, owner: &str) -> bool {
-        let Some(file) = &self.file else { return false };
-        if self.owner.get().is_some_and(|own| own.name() == owner) {
-            return true;
-        }
-        owner::is_alive(file, owner).unwrap_or_else(|error| {
+    async fn is_alive(&self, name: &str) -> bool {
+        let known = match &*self.place {
+            Place::Memory => return false,
+            Place::File { path, owner } => {
+                if owner.get().is_some_and(|own| own.name() == name) {
+                    return true;
+                }
+                owner::is_alive(path, name).map_err(StoreError::from)
+            }
+            Place::Server {
+                owner,
+                restart_grace,
+            } => {
+                if owner.get().is_some_and(|own| own.name() == name) {
+                    return true;
+                }
+                postgres::is_alive(&self.database, name, *restart_grace).await
+            }
+        };
+        known.unwrap_or_else(|error| {
             tracing::warn!(%error, "it cannot be told whether another process still runs");
             true
         })
     }
 }
 
-fn is_in_memory(url: &str) -> bool {
-    url.contains(":memory:") || url.contains("mode=memory")
-}
-
-fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
-    let address = |reason: String| StoreError::Address {
-        url: without_credentials(url),
-        reason,
-    };
-    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return Err(address("this version stores in SQLite only".into()));
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        Self::Database(sqlx::Error::Io(error))
     }
-    if !url.starts_with("sqlite:") {
-        return Err(address("it does not begin with `sqlite:`".into()));
-    }
-    let options =
-        SqliteConnectOptions::from_str(url).map_err(|error| address(error.to_string()))?;
-    if options.get_filename().as_os_str().is_empty() {
-        return Err(address("it names no file".into()));
-    }
-    Ok(options
-        .create_if_missing(true)
-        .foreign_keys(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // Survives the end of the process at any moment. A power cut may take the last results
-        // (never the file): writing through to the disk after each request would disturb the next.
-        .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(BUSY_TIMEOUT)
-        .optimize_on_close(true, None))
 }
 
 fn without_credentials(url: &str) -> String {
@@ -228,26 +242,12 @@ fn without_credentials(url: &str) -> String {
     }
 }
 
-/// The folder must be there, and the file must be one that can be written.
-fn prepare(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map(drop)
-}
-
-async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
-    MIGRATIONS.run(writer).await.map_err(|error| match error {
+/// Why a schema could not be brought up to date.
+fn migration_failed(error: MigrateError) -> StoreError {
+    match error {
         MigrateError::VersionMissing(found) => StoreError::Newer { found },
         other => StoreError::Migrate(other),
-    })
+    }
 }
 
 fn damaged(what: &'static str, id: &str, reason: &dyn std::fmt::Display) -> StoreError {

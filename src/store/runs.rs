@@ -2,50 +2,38 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
 
-use super::{Store, StoreError, damaged, samples, series};
-use crate::record::{
-    BenchmarkResponse, BenchmarkResult, Distribution, RemoteSamples, RunId, Samples, Status,
-};
+use super::database::{Row, Statement, Work};
+use super::{Store, StoreError, damaged, facets, packing, samples, series};
+use crate::record::{BenchmarkResponse, BenchmarkResult, RemoteSamples, RunId, Samples, Status};
+
+/// Of every time of a run its day is known by this.
+const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 
 impl Store {
-    /// Keeps a new run.
+    /// Keeps a new run. The same one again, after an attempt whose answer was lost, changes nothing.
     pub async fn create_run(&self, run: &BenchmarkResponse) -> Result<(), StoreError> {
         let document = document(run)?;
-        let owner = self.owner()?;
-        let mut transaction = self.writer.begin().await?;
-        sqlx::query(
-            "insert into runs (id, created_at, status, owner, first_model, search, document)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+        let owner = self.owner().await?;
+        let mut work = self.database.write().await?;
+        work.alone().await?;
+        let text = facets::text(&mut work, run).await?;
+        let insert = Statement::new(
+            "insert into runs (id, created_at, status, owner, text_id, document)
+             values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
         )
         .bind(run.id.as_str())
         .bind(run.timestamp.timestamp_micros())
         .bind(run.status.as_str())
         .bind(owner)
-        .bind(
-            run.environment
-                .models
-                .first()
-                .map_or("", |model| model.model.as_str()),
-        )
-        .bind(search_text(run))
-        .bind(document)
-        .execute(&mut *transaction)
-        .await?;
-        insert_models(&mut transaction, run).await?;
-        for tag in &run.request.tags {
-            // The same tag twice is one tag.
-            sqlx::query(
-                "insert into run_tags (run_id, tag) values ($1, $2) on conflict do nothing",
-            )
-            .bind(run.id.as_str())
-            .bind(tag)
-            .execute(&mut *transaction)
-            .await?;
+        .bind(text)
+        .bind(document);
+        if work.execute(insert).await? > 0 {
+            let number = number_of(&mut work, &run.id).await?;
+            let number = number.ok_or(sqlx::Error::RowNotFound)?;
+            facets::insert(&mut work, number, run).await?;
         }
-        transaction.commit().await?;
+        work.commit().await?;
         Ok(())
     }
 
@@ -57,43 +45,67 @@ impl Store {
         position: u32,
         result: &BenchmarkResult,
     ) -> Result<(), StoreError> {
-        let chunks = series::pack(&result.chunks.clone().unwrap_or_default());
-        let document = json(&BenchmarkResult {
+        let document = packed(&BenchmarkResult {
             chunks: None,
             ..result.clone()
         })?;
-        sqlx::query(
-            "insert into results (run_id, position, document, chunks) values ($1, $2, $3, $4)
+        let chunks = result.chunks.as_ref().map(series::pack);
+        let mut work = self.database.write().await?;
+        let Some(run) = number_of(&mut work, id).await? else {
+            return Err(StoreError::Gone { id: id.clone() });
+        };
+        let model = facets::model(&mut work, &result.model, &result.backend).await?;
+        let (timing, throughput) = (&result.timing, &result.throughput);
+        let insert = Statement::new(
+            "insert into results (run, position, day, model, outcome, time_to_first_chunk,
+                time_per_output_token, request_latency, total_time, output_tokens_per_second,
+                bytes_per_second, document)
+             select $1, $2, created_at / $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
+             from runs where run = $1
              on conflict do nothing",
         )
-        .bind(id.as_str())
+        .bind(run)
         .bind(position)
-        .bind(document)
-        .bind(chunks)
-        .execute(&self.writer)
-        .await?;
+        .bind(MICROSECONDS_A_DAY)
+        .bind(model)
+        .bind(outcome(result))
+        .bind(timing.time_to_first_chunk)
+        .bind(timing.time_per_output_token)
+        .bind(timing.request_latency)
+        .bind(timing.total_time)
+        .bind(throughput.output_tokens_per_second)
+        .bind(throughput.bytes_per_second)
+        .bind(document);
+        work.execute(insert).await?;
+        if let Some(chunks) = chunks {
+            let insert = "insert into chunks (run, position, packed) values ($1, $2, $3)
+                 on conflict do nothing";
+            let insert = Statement::new(insert).bind(run).bind(position);
+            work.execute(insert.bind(chunks)).await?;
+        }
+        work.commit().await?;
         Ok(())
     }
 
     /// Keeps how a run stands. Its results and samples have their own ways in.
     pub async fn update_run(&self, run: &BenchmarkResponse) -> Result<(), StoreError> {
-        sqlx::query(
-            "update runs set status = $2, document = $3, time_to_first_chunk = $4,
-                output_tokens_per_second = $5, total_time = $6,
-                owner = case when $7 then null else owner end
-             where id = $1",
+        let mut work = self.database.write().await?;
+        work.alone().await?;
+        let Some(number) = number_of(&mut work, &run.id).await? else {
+            return Err(StoreError::Gone { id: run.id.clone() });
+        };
+        let update = Statement::new(
+            "update runs set status = $2, document = $3,
+                owner = case when $4 = 1 then null else owner end
+             where run = $1",
         )
-        .bind(run.id.as_str())
+        .bind(number)
         .bind(run.status.as_str())
         .bind(document(run)?)
-        .bind(best(run, f64::min, |summary| &summary.time_to_first_chunk))
-        .bind(best(run, f64::max, |summary| {
-            &summary.output_tokens_per_second
-        }))
-        .bind(best(run, f64::min, |summary| &summary.total_time))
-        .bind(run.status.is_final())
-        .execute(&self.writer)
-        .await?;
+        .bind(run.status.is_final());
+        work.execute(update).await?;
+        facets::update(&mut work, number, run).await?;
+        work.commit().await?;
         Ok(())
     }
 
@@ -104,82 +116,85 @@ impl Store {
         samples: &Samples,
         remote: &[RemoteSamples],
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "insert into machine_samples (run_id, packed) values ($1, $2)
-             on conflict (run_id) do update set packed = excluded.packed",
+        let save = Statement::new(
+            "insert into samples (run, packed) select run, $2 from runs where id = $1
+             on conflict (run) do update set packed = excluded.packed",
         )
         .bind(id.as_str())
-        .bind(samples::pack(samples, remote)?)
-        .execute(&self.writer)
-        .await?;
+        .bind(samples::pack(samples, remote)?);
+        if self.database.execute(save).await? == 0 {
+            return Err(StoreError::Gone { id: id.clone() });
+        }
         Ok(())
     }
 
     /// A run with every result, chunk and sample.
     pub async fn run(&self, id: &RunId) -> Result<Option<BenchmarkResponse>, StoreError> {
         // One snapshot, so that a run that ends meanwhile is seen before or after, not between.
-        let mut snapshot = self.readers.begin().await?;
-        let row = sqlx::query("select document from runs where id = $1")
-            .bind(id.as_str())
-            .fetch_optional(&mut *snapshot)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
+        let mut snapshot = self.database.read().await?;
+        let find = Statement::new("select run, document from runs where id = $1").bind(id.as_str());
+        let Some(row) = snapshot.fetch_optional(find).await? else {
+            return Ok(None);
+        };
+        let number: i64 = row.get("run")?;
         let mut run: BenchmarkResponse = decode(&row, "benchmark", id.as_str())?;
-        let rows =
-            sqlx::query("select document, chunks from results where run_id = $1 order by position")
-                .bind(id.as_str())
-                .fetch_all(&mut *snapshot)
-                .await?;
-        for row in &rows {
+        let results = Statement::new(
+            "select results.document, chunks.packed from results
+             left join chunks on chunks.run = results.run and chunks.position = results.position
+             where results.run = $1 order by results.position",
+        )
+        .bind(number);
+        for row in &snapshot.fetch_all(results).await? {
             let mut result: BenchmarkResult = decode(row, "result", id.as_str())?;
-            let chunks: &[u8] = row.try_get("chunks")?;
-            let unpacked = series::unpack(chunks);
-            result.chunks =
-                Some(unpacked.ok_or_else(|| damaged("chunks", id.as_str(), &"they are cut off"))?);
+            if let Some(packed) = row.get::<Option<Vec<u8>>>("packed")? {
+                let chunks = series::unpack(&packed);
+                let cut_off = || damaged("chunks", id.as_str(), &"they are cut off");
+                result.chunks = Some(chunks.ok_or_else(cut_off)?);
+            }
             run.results.push(result);
         }
-        let row = sqlx::query("select packed from machine_samples where run_id = $1")
-            .bind(id.as_str())
-            .fetch_optional(&mut *snapshot)
-            .await?;
-        if let Some(row) = row {
-            let packed: &[u8] = row.try_get("packed")?;
-            let unpacked =
-                samples::unpack(packed).map_err(|error| damaged("samples", id.as_str(), &error))?;
+        let samples = Statement::new("select packed from samples where run = $1").bind(number);
+        if let Some(row) = snapshot.fetch_optional(samples).await? {
+            let unpacked = samples::unpack(row.bytes("packed")?)
+                .map_err(|error| damaged("samples", id.as_str(), &error))?;
             (run.samples, run.remote_samples) = (Some(unpacked.here), unpacked.elsewhere);
-            return Ok(Some(run));
         }
-        // As earlier versions wrote them.
-        let row = sqlx::query("select document from samples where run_id = $1")
-            .bind(id.as_str())
-            .fetch_optional(&mut *snapshot)
-            .await?;
-        run.samples = row
-            .map(|row| decode(&row, "samples", id.as_str()))
-            .transpose()?;
         Ok(Some(run))
     }
 
     /// Deletes a run with all that belongs to it; whether there was one.
     pub async fn delete_run(&self, id: &RunId) -> Result<bool, StoreError> {
-        let done = sqlx::query("delete from runs where id = $1")
-            .bind(id.as_str())
-            .execute(&self.writer)
-            .await?;
-        Ok(done.rows_affected() > 0)
+        let mut work = self.database.write().await?;
+        work.alone().await?;
+        let find = Statement::new("select run, text_id from runs where id = $1").bind(id.as_str());
+        let Some(row) = work.fetch_optional(find).await? else {
+            return Ok(false);
+        };
+        let run: i64 = row.get("run")?;
+        let own = Statement::new("select facet from run_facets where run = $1").bind(run);
+        let own = work.fetch_all(own).await?;
+        let own: Result<Vec<i64>, _> = own.iter().map(|row| row.get("facet")).collect();
+        let delete = Statement::new("delete from runs where run = $1").bind(run);
+        work.execute(delete).await?;
+        facets::prune(&mut work, row.get("text_id")?, own?).await?;
+        work.commit().await?;
+        Ok(true)
     }
 
     /// Marks as interrupted what a process left behind that is no more; gives the runs' ids.
     pub async fn interrupt_unfinished(&self) -> Result<Vec<RunId>, StoreError> {
-        let sql = "select id, owner, document from runs where status in ('queued', 'running')";
-        let rows = sqlx::query(sql).fetch_all(&self.readers).await?;
+        let unfinished =
+            "select id, owner, document from runs where status in ('queued', 'running')";
+        let rows = self.database.fetch_all(Statement::new(unfinished)).await?;
         let mut interrupted = Vec::new();
         for row in &rows {
-            let owner: Option<String> = row.try_get("owner")?;
-            if owner.as_ref().is_some_and(|owner| self.is_alive(owner)) {
+            let owner: Option<String> = row.get("owner")?;
+            if let Some(owner) = &owner
+                && self.is_alive(owner).await
+            {
                 continue;
             }
-            let id: String = row.try_get("id")?;
+            let id: String = row.get("id")?;
             // One that cannot be read must not keep all others from being read.
             let mut run: BenchmarkResponse = match decode(row, "benchmark", &id) {
                 Ok(run) => run,
@@ -191,46 +206,60 @@ impl Store {
             run.status = Status::Interrupted;
             run.status_reason = Some("the program ended in the middle of the run".into());
             run.queue_position = None;
-            // Its process may have stored the end since it was read.
-            let marked = sqlx::query(
-                "update runs set status = $2, document = $3, owner = null
-                 where id = $1 and status in ('queued', 'running') and owner is $4",
-            )
-            .bind(&id)
-            .bind(run.status.as_str())
-            .bind(document(&run)?)
-            .bind(owner)
-            .execute(&self.writer)
-            .await?;
-            if marked.rows_affected() > 0 {
+            if self.interrupt(&run, owner).await? {
                 interrupted.push(run.id);
             }
         }
         Ok(interrupted)
     }
-}
 
-async fn insert_models(
-    transaction: &mut Transaction<'_, Sqlite>,
-    run: &BenchmarkResponse,
-) -> Result<(), StoreError> {
-    for (position, model) in (0u32..).zip(&run.environment.models) {
-        sqlx::query(
-            "insert into run_models (run_id, position, model, backend) values ($1, $2, $3, $4)",
+    /// Marks a run as interrupted, unless its process has stored its end since it was read.
+    async fn interrupt(
+        &self,
+        run: &BenchmarkResponse,
+        owner: Option<String>,
+    ) -> Result<bool, StoreError> {
+        let mut work = self.database.write().await?;
+        work.alone().await?;
+        let mark = Statement::new(
+            "update runs set status = $2, document = $3, owner = null
+             where id = $1 and status in ('queued', 'running')
+                and coalesce(owner, '') = coalesce($4, '')",
         )
         .bind(run.id.as_str())
-        .bind(position)
-        .bind(&model.model)
-        .bind(&model.backend)
-        .execute(&mut **transaction)
-        .await?;
+        .bind(run.status.as_str())
+        .bind(document(run)?)
+        .bind(owner);
+        if work.execute(mark).await? == 0 {
+            return Ok(false);
+        }
+        if let Some(number) = number_of(&mut work, &run.id).await? {
+            facets::update(&mut work, number, run).await?;
+        }
+        work.commit().await?;
+        Ok(true)
     }
-    Ok(())
+}
+
+/// The number by which other tables know a run.
+async fn number_of(work: &mut Work, id: &RunId) -> sqlx::Result<Option<i64>> {
+    let find = Statement::new("select run from runs where id = $1").bind(id.as_str());
+    let row = work.fetch_optional(find).await?;
+    row.map(|row| row.get("run")).transpose()
+}
+
+/// How a request counts for statistics: see the schema.
+fn outcome(result: &BenchmarkResult) -> i64 {
+    match (result.is_measured(), result.success) {
+        (true, true) => 0,
+        (true, false) => 1,
+        (false, _) => 2,
+    }
 }
 
 /// The response without what is stored beside it.
-fn document(run: &BenchmarkResponse) -> Result<String, StoreError> {
-    json(&BenchmarkResponse {
+fn document(run: &BenchmarkResponse) -> Result<Vec<u8>, StoreError> {
+    packed(&BenchmarkResponse {
         id: run.id.clone(),
         timestamp: run.timestamp,
         status: run.status,
@@ -250,39 +279,18 @@ fn document(run: &BenchmarkResponse) -> Result<String, StoreError> {
     })
 }
 
-fn json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(StoreError::Unwritable)
+fn packed(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    let json = serde_json::to_vec(value).map_err(StoreError::Unwritable)?;
+    packing::pack(&json).map_err(|error| StoreError::Unwritable(serde_json::Error::io(error)))
 }
 
 /// The `document` of a row.
 pub(super) fn decode<T: DeserializeOwned>(
-    row: &SqliteRow,
+    row: &Row,
     what: &'static str,
     id: &str,
 ) -> Result<T, StoreError> {
-    let text: &str = row.try_get("document")?;
-    serde_json::from_str(text).map_err(|error| damaged(what, id, &error))
-}
-
-fn search_text(run: &BenchmarkResponse) -> String {
-    let mut parts: Vec<String> = run.request.name.iter().cloned().collect();
-    parts.extend(
-        run.environment
-            .models
-            .iter()
-            .map(|model| format!("{}@{}", model.model, model.backend)),
-    );
-    parts.extend(run.request.all_prompts().into_iter().map(str::to_owned));
-    parts.join("\n").to_lowercase()
-}
-
-fn best(
-    run: &BenchmarkResponse,
-    better: fn(f64, f64) -> f64,
-    figure: impl Fn(&crate::record::ModelSummaryStatistics) -> &Distribution,
-) -> Option<f64> {
-    run.summary
-        .iter()
-        .filter_map(|summary| figure(summary).median)
-        .reduce(better)
+    let json =
+        packing::unpack(row.bytes("document")?).map_err(|error| damaged(what, id, &error))?;
+    serde_json::from_slice(&json).map_err(|error| damaged(what, id, &error))
 }

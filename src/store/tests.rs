@@ -1,5 +1,10 @@
 use chrono::Utc;
 
+mod history;
+mod migration;
+
+use sqlx::Connection;
+
 use super::*;
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Chunks, Environment, HistoryDetail,
@@ -71,19 +76,67 @@ fn result() -> BenchmarkResult {
     }
 }
 
-async fn fresh() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&url(&folder)).await.unwrap();
-    (folder, store)
+const OPTIONS: ServerOptions = ServerOptions {
+    max_connections: 4,
+    connect_timeout: Duration::from_secs(20),
+    statement_timeout: Duration::from_secs(20),
+    restart_grace: Duration::ZERO,
+};
+
+/// A database of its own: on the server that the environment names, else in a file.
+struct Home {
+    url: String,
+    _folder: tempfile::TempDir,
 }
 
-fn url(folder: &tempfile::TempDir) -> String {
-    format!("sqlite:{}", folder.path().join("deep/down/x.db").display())
+impl Home {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match std::env::var("TEST_POSTGRES_URL") {
+            Ok(server) => database_on(&server).await,
+            Err(_) => format!("sqlite:{}", folder.path().join("deep/down/x.db").display()),
+        };
+        Self {
+            url,
+            _folder: folder,
+        }
+    }
+
+    async fn open(&self) -> Store {
+        Store::open(&self.url, OPTIONS).await.unwrap()
+    }
+}
+
+async fn database_on(server: &str) -> String {
+    let name = format!("test_{:016x}", rand::random::<u64>());
+    let connection = sqlx::PgConnection::connect(&format!("{server}/postgres"));
+    let mut connection = connection.await.unwrap();
+    let create = sqlx::AssertSqlSafe(format!("create database {name}"));
+    sqlx::query(create).execute(&mut connection).await.unwrap();
+    format!("{server}/{name}")
+}
+
+async fn fresh() -> (Home, Store) {
+    let place = Home::new().await;
+    let store = place.open().await;
+    (place, store)
+}
+
+/// What it marks, as soon as the end of another process is known.
+async fn interrupted(store: &Store) -> Vec<RunId> {
+    for _ in 0..200 {
+        let found = store.interrupt_unfinished().await.unwrap();
+        if !found.is_empty() {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Vec::new()
 }
 
 #[tokio::test]
 async fn a_run_comes_back_as_it_was() {
-    let (_folder, store) = fresh().await;
+    let (_place, store) = fresh().await;
     let mut run = run("m");
     store.create_run(&run).await.unwrap();
     store.add_result(&run.id, 0, &result()).await.unwrap();
@@ -109,7 +162,7 @@ async fn a_run_comes_back_as_it_was() {
 
 #[tokio::test]
 async fn lists_may_leave_results_out() {
-    let (_folder, store) = fresh().await;
+    let (_place, store) = fresh().await;
     let run = run("m");
     store.create_run(&run).await.unwrap();
     store.add_result(&run.id, 0, &result()).await.unwrap();
@@ -129,7 +182,7 @@ async fn lists_may_leave_results_out() {
 
 #[tokio::test]
 async fn deleting_a_run_leaves_nothing_of_it() {
-    let (_folder, store) = fresh().await;
+    let (_place, store) = fresh().await;
     let mut run = run("m");
     run.request.tags = vec!["a".into(), "a".into()];
     store.create_run(&run).await.unwrap();
@@ -140,30 +193,32 @@ async fn deleting_a_run_leaves_nothing_of_it() {
         .unwrap();
     assert!(store.delete_run(&run.id).await.unwrap());
     assert!(!store.delete_run(&run.id).await.unwrap());
-    for table in ["runs", "run_models", "run_tags", "results", "samples"] {
-        let sql = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
-        let left: i64 = sqlx::query_scalar(sql)
-            .fetch_one(&store.readers)
-            .await
-            .unwrap();
-        assert_eq!(left, 0, "{table}");
+    let tables = [
+        "select count(*) as n from runs",
+        "select count(*) as n from run_facets",
+        "select count(*) as n from facets",
+        "select count(*) as n from texts",
+        "select count(*) as n from results",
+        "select count(*) as n from chunks",
+        "select count(*) as n from samples",
+    ];
+    for table in tables {
+        let rows = store.database.fetch_all(Statement::new(table)).await;
+        assert_eq!(rows.unwrap()[0].get::<i64>("n").unwrap(), 0, "{table}");
     }
 }
 
 #[tokio::test]
 async fn only_runs_whose_process_is_gone_are_interrupted() {
-    let (folder, store) = fresh().await;
+    let (place, store) = fresh().await;
     let run = run("m");
     store.create_run(&run).await.unwrap();
-    let other = Store::open(&url(&folder)).await.unwrap();
+    let other = place.open().await;
     assert_eq!(other.interrupt_unfinished().await.unwrap(), []);
     assert_eq!(store.interrupt_unfinished().await.unwrap(), []);
     store.close().await;
     drop(store);
-    assert_eq!(
-        other.interrupt_unfinished().await.unwrap(),
-        std::slice::from_ref(&run.id)
-    );
+    assert_eq!(interrupted(&other).await, std::slice::from_ref(&run.id));
     let stored = other.run(&run.id).await.unwrap().unwrap();
     assert_eq!(stored.status, Status::Interrupted);
     assert_eq!(other.interrupt_unfinished().await.unwrap(), []);
@@ -171,16 +226,15 @@ async fn only_runs_whose_process_is_gone_are_interrupted() {
 
 #[tokio::test]
 async fn a_database_of_a_newer_version_is_left_alone() {
-    let (folder, store) = fresh().await;
-    sqlx::query(
+    let (place, store) = fresh().await;
+    let later = Statement::new(
         "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
-         values (9999, 'later', true, x'00', 0)",
-    )
-    .execute(&store.writer)
-    .await
-    .unwrap();
+         values (9999, 'later', true, $1, 0)",
+    );
+    let later = later.bind(vec![0_u8]);
+    store.database.execute(later).await.unwrap();
     store.close().await;
-    let error = Store::open(&url(&folder)).await.err().unwrap();
+    let error = Store::open(&place.url, OPTIONS).await.err().unwrap();
     assert!(
         matches!(error, StoreError::Newer { found: 9999 }),
         "{error}"
@@ -197,14 +251,21 @@ async fn addresses_of_no_use_are_told_with_what_to_write() {
     )
     .unwrap();
     for (url, words) in [
-        ("postgres://me:secret@host/x".to_owned(), "SQLite only"),
-        ("mysql://x".to_owned(), "does not begin with `sqlite:`"),
+        (
+            "postgres://me:secret@127.0.0.1:9/x".to_owned(),
+            "cannot use the database",
+        ),
+        (
+            "postgres://me:secret@host:port/x".to_owned(),
+            "is not an address",
+        ),
+        ("mysql://x".to_owned(), "neither with `sqlite:` nor"),
         ("sqlite:".to_owned(), "names no file"),
         (format!("sqlite:{}", text.display()), "cannot open"),
         (format!("sqlite:{}", folder.path().display()), "cannot open"),
         ("sqlite:/dev/null/x.db".to_owned(), "cannot open"),
     ] {
-        let error = Store::open(&url).await.err().unwrap().to_string();
+        let error = Store::open(&url, OPTIONS).await.err().unwrap().to_string();
         assert!(error.contains(words), "{url}: {error}");
         assert!(!error.contains("secret"), "{error}");
     }
@@ -212,7 +273,7 @@ async fn addresses_of_no_use_are_told_with_what_to_write() {
 
 #[tokio::test]
 async fn a_database_may_live_in_memory() {
-    let store = Store::open("sqlite::memory:").await.unwrap();
+    let store = Store::open("sqlite::memory:", OPTIONS).await.unwrap();
     let run = run("m");
     store.create_run(&run).await.unwrap();
     assert_eq!(store.run(&run.id).await.unwrap(), Some(run));
@@ -220,15 +281,13 @@ async fn a_database_may_live_in_memory() {
 
 #[tokio::test]
 async fn one_record_that_cannot_be_read_hides_no_other() {
-    let (folder, store) = fresh().await;
+    let (place, store) = fresh().await;
     let (good, bad) = (run("a"), run("b"));
     store.create_run(&good).await.unwrap();
     store.create_run(&bad).await.unwrap();
-    sqlx::query("update runs set document = '{}', owner = null where id = $1")
-        .bind(bad.id.as_str())
-        .execute(&store.writer)
-        .await
-        .unwrap();
+    let damage = Statement::new("update runs set document = $2, owner = null where id = $1");
+    let damage = damage.bind(bad.id.as_str()).bind(b"{}".to_vec());
+    store.database.execute(damage).await.unwrap();
     let page = store.history(&HistoryQuery::default()).await.unwrap();
     let ids: Vec<&str> = page.runs.iter().map(|run| run.id.as_str()).collect();
     assert_eq!(ids, [good.id.as_str()]);
@@ -237,6 +296,6 @@ async fn one_record_that_cannot_be_read_hides_no_other() {
         Err(StoreError::Damaged { .. })
     ));
     // Another process starts beside it.
-    let other = Store::open(&url(&folder)).await.unwrap();
+    let other = place.open().await;
     assert_eq!(other.interrupt_unfinished().await.unwrap(), []);
 }

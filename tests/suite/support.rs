@@ -33,7 +33,7 @@ pub fn settings(folder: &tempfile::TempDir) -> Config {
         ..BackendConfig::default()
     };
     let mut config = Config {
-        database_url: format!("sqlite:{}", folder.path().join("test.db").display()),
+        database_url: database_url(folder),
         backends: [("ollama".to_owned(), ollama)].into(),
         ..Config::default()
     };
@@ -42,6 +42,21 @@ pub fn settings(folder: &tempfile::TempDir) -> Config {
     // It would go on beside what is tested.
     config.calibration.automatic = false;
     config
+}
+
+/// A database of its own: on the server that the environment names, else in a file.
+fn database_url(folder: &tempfile::TempDir) -> String {
+    let Ok(server) = std::env::var("TEST_POSTGRES_URL") else {
+        return format!("sqlite:{}", folder.path().join("test.db").display());
+    };
+    let name = format!("test_{:016x}", rand::random::<u64>());
+    let sql = format!("create database {name}");
+    let done = std::process::Command::new("psql")
+        .args(["--quiet", "--command", &sql, &format!("{server}/postgres")])
+        .status()
+        .unwrap();
+    assert!(done.success());
+    format!("{server}/{name}")
 }
 
 /// Starts the application with default settings.

@@ -1,0 +1,374 @@
+//! One way of speaking to either database: statements with bound values in, rows out. The statements
+//! are the same text for both where they can be; [`Dialect`] is for the few that cannot.
+
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{
+    AssertSqlSafe, Decode, PgPool, Postgres, Row as _, Sqlite, SqlitePool, Transaction, Type,
+};
+
+/// Which language a statement is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The embedded database.
+    Sqlite,
+    /// The shared one.
+    Postgres,
+}
+
+impl Dialect {
+    /// The one of two texts that this dialect takes.
+    pub fn pick(self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite => sqlite,
+            Self::Postgres => postgres,
+        }
+    }
+}
+
+/// The lock of Postgres under which names are looked up and made: any number that nobody else takes.
+const NAMES_LOCK: i64 = 0x6f6c_6c61_6d61_0001;
+
+/// The pools.
+#[derive(Clone)]
+pub enum Database {
+    /// `SQLite` takes one writer at a time: a single connection queues here instead of failing there.
+    Sqlite {
+        /// The one connection that writes.
+        writer: SqlitePool,
+        /// Connections that only read.
+        readers: SqlitePool,
+    },
+    /// Any connection does anything.
+    Postgres(PgPool),
+}
+
+/// A value that is bound to a statement. An absent one has a type too: Postgres asks for it.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// `text`.
+    Text(Option<String>),
+    /// `bigint`.
+    Integer(Option<i64>),
+    /// `double precision`.
+    Real(Option<f64>),
+    /// `blob` or `bytea`.
+    Bytes(Option<Vec<u8>>),
+}
+
+macro_rules! values {
+    ($($from:ty => $kind:ident, $convert:expr;)*) => {$(
+        impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                Self::$kind(Some($convert(value)))
+            }
+        }
+        impl From<Option<$from>> for Value {
+            fn from(value: Option<$from>) -> Self {
+                Self::$kind(value.map($convert))
+            }
+        }
+    )*};
+}
+
+values! {
+    &str => Text, str::to_owned;
+    String => Text, |it| it;
+    i64 => Integer, |it| it;
+    u32 => Integer, i64::from;
+    bool => Integer, i64::from;
+    f64 => Real, |it| it;
+    Vec<u8> => Bytes, |it| it;
+}
+
+/// A statement with its values. Its text is put together from fixed pieces only; whatever comes from
+/// outside is bound.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    text: String,
+    values: Vec<Value>,
+}
+
+impl Statement {
+    /// Begins a statement.
+    pub fn new(text: &'static str) -> Self {
+        Self {
+            text: text.to_owned(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Gives the next `$n` of the text its value.
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Adds a piece of text.
+    pub fn push(&mut self, text: &'static str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds a place for a value, and the value.
+    pub fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.values.push(value.into());
+        self.text.push('$');
+        self.text.push_str(&self.values.len().to_string());
+        self
+    }
+
+    /// Adds places for several values, parted by commas.
+    pub fn push_list<T: Into<Value>>(&mut self, values: impl IntoIterator<Item = T>) -> &mut Self {
+        for (place, value) in values.into_iter().enumerate() {
+            if place > 0 {
+                self.text.push_str(", ");
+            }
+            self.push_bind(value);
+        }
+        self
+    }
+
+    /// Puts text around what there is.
+    pub fn enclose(&mut self, before: &'static str, after: &'static str) -> &mut Self {
+        self.text.insert_str(0, before);
+        self.push(after)
+    }
+
+    /// The text, for looking at its plan.
+    #[cfg(test)]
+    pub fn explained(&self, prefix: &str) -> Self {
+        Self {
+            text: format!("{prefix} {}", self.text),
+            values: self.values.clone(),
+        }
+    }
+
+    fn for_sqlite(self) -> Query<'static, Sqlite, SqliteArguments> {
+        let mut query = sqlx::query(AssertSqlSafe(self.text));
+        for value in self.values {
+            query = match value {
+                Value::Text(value) => query.bind(value),
+                Value::Integer(value) => query.bind(value),
+                Value::Real(value) => query.bind(value),
+                Value::Bytes(value) => query.bind(value),
+            };
+        }
+        query
+    }
+
+    fn for_postgres(self) -> Query<'static, Postgres, PgArguments> {
+        let mut query = sqlx::query(AssertSqlSafe(self.text));
+        for value in self.values {
+            query = match value {
+                Value::Text(value) => query.bind(value),
+                Value::Integer(value) => query.bind(value),
+                Value::Real(value) => query.bind(value),
+                Value::Bytes(value) => query.bind(value),
+            };
+        }
+        query
+    }
+}
+
+/// A row of an answer.
+pub enum Row {
+    /// Of the embedded database.
+    Sqlite(SqliteRow),
+    /// Of the shared one.
+    Postgres(PgRow),
+}
+
+/// What a column can be read as, from either database.
+pub trait Readable:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<T> Readable for T where
+    T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl Row {
+    /// A column by its name.
+    pub fn get<T: Readable>(&self, column: &str) -> Result<T, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+
+    /// The bytes of a column, not copied.
+    pub fn bytes(&self, column: &str) -> Result<&[u8], sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+}
+
+/// Several statements that hold or fail together; given up unless committed.
+pub enum Work {
+    /// In the embedded database.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// In the shared one.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Work {
+    /// Changes something; how many rows that was.
+    pub async fn execute(&mut self, statement: Statement) -> Result<u64, sqlx::Error> {
+        match self {
+            Self::Sqlite(work) => {
+                let done = statement.for_sqlite().execute(&mut **work).await?;
+                Ok(done.rows_affected())
+            }
+            Self::Postgres(work) => {
+                let done = statement.for_postgres().execute(&mut **work).await?;
+                Ok(done.rows_affected())
+            }
+        }
+    }
+
+    /// Every row of the answer.
+    pub async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
+        match self {
+            Self::Sqlite(work) => {
+                let rows = statement.for_sqlite().fetch_all(&mut **work).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Self::Postgres(work) => {
+                let rows = statement.for_postgres().fetch_all(&mut **work).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
+    }
+
+    /// The first row of the answer.
+    pub async fn fetch_optional(
+        &mut self,
+        statement: Statement,
+    ) -> Result<Option<Row>, sqlx::Error> {
+        match self {
+            Self::Sqlite(work) => {
+                let row = statement.for_sqlite().fetch_optional(&mut **work).await?;
+                Ok(row.map(Row::Sqlite))
+            }
+            Self::Postgres(work) => {
+                let row = statement.for_postgres().fetch_optional(&mut **work).await?;
+                Ok(row.map(Row::Postgres))
+            }
+        }
+    }
+
+    /// The one row that the answer must have.
+    pub async fn fetch_one(&mut self, statement: Statement) -> Result<Row, sqlx::Error> {
+        let row = self.fetch_optional(statement).await?;
+        row.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Waits until no other work that asked for this goes on, as where names are looked up and made.
+    pub async fn alone(&mut self) -> Result<(), sqlx::Error> {
+        // The writer of SQLite is alone anyway.
+        if let Self::Postgres(_) = self {
+            let lock = Statement::new("select pg_advisory_xact_lock($1)").bind(NAMES_LOCK);
+            self.fetch_optional(lock).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes it hold. When this returns, a power cut takes nothing of it.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(work) => work.commit().await,
+            Self::Postgres(work) => work.commit().await,
+        }
+    }
+}
+
+impl Database {
+    /// Which language it takes.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Begins work that changes something.
+    pub async fn write(&self) -> Result<Work, sqlx::Error> {
+        match self {
+            // A reader that becomes a writer half-way could find that it reads from the past.
+            Self::Sqlite { writer, .. } => {
+                Ok(Work::Sqlite(writer.begin_with("begin immediate").await?))
+            }
+            Self::Postgres(pool) => Ok(Work::Postgres(pool.begin().await?)),
+        }
+    }
+
+    /// Begins work that reads: all its statements see one state.
+    pub async fn read(&self) -> Result<Work, sqlx::Error> {
+        match self {
+            Self::Sqlite { readers, .. } => Ok(Work::Sqlite(readers.begin().await?)),
+            Self::Postgres(pool) => {
+                let begin = "begin transaction isolation level repeatable read read only";
+                Ok(Work::Postgres(pool.begin_with(begin).await?))
+            }
+        }
+    }
+
+    /// Changes something with one statement; how many rows that was.
+    pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
+        match self {
+            Self::Sqlite { writer, .. } => {
+                let done = statement.for_sqlite().execute(writer).await?;
+                Ok(done.rows_affected())
+            }
+            Self::Postgres(pool) => {
+                let done = statement.for_postgres().execute(pool).await?;
+                Ok(done.rows_affected())
+            }
+        }
+    }
+
+    /// Every row of one statement's answer.
+    pub async fn fetch_all(&self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
+        match self {
+            Self::Sqlite { readers, .. } => {
+                let rows = statement.for_sqlite().fetch_all(readers).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Self::Postgres(pool) => {
+                let rows = statement.for_postgres().fetch_all(pool).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
+    }
+
+    /// The first row of one statement's answer.
+    pub async fn fetch_optional(&self, statement: Statement) -> Result<Option<Row>, sqlx::Error> {
+        match self {
+            Self::Sqlite { readers, .. } => {
+                let row = statement.for_sqlite().fetch_optional(readers).await?;
+                Ok(row.map(Row::Sqlite))
+            }
+            Self::Postgres(pool) => {
+                let row = statement.for_postgres().fetch_optional(pool).await?;
+                Ok(row.map(Row::Postgres))
+            }
+        }
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}

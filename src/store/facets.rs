@@ -1,0 +1,204 @@
+//! Ways in which a run is looked for, each a row with everything that lists are sorted by.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use super::database::{Statement, Work};
+use crate::record::{BenchmarkResponse, Distribution, ModelSummaryStatistics};
+
+/// A way to look for runs: what kind it is, and which of that kind.
+pub type Facet = (&'static str, String);
+
+/// The one that every run has.
+pub fn all() -> Facet {
+    ("all", String::new())
+}
+
+/// Those of a run.
+pub fn of(run: &BenchmarkResponse) -> BTreeSet<Facet> {
+    let mut facets = BTreeSet::from([all(), ("status", run.status.as_str().to_owned())]);
+    for model in &run.environment.models {
+        // Asked for with its backend or without.
+        facets.insert(("model", storable(&model.model)));
+        facets.insert((
+            "model",
+            storable(&format!("{}@{}", model.model, model.backend)),
+        ));
+        facets.insert(("backend", storable(&model.backend)));
+    }
+    facets.extend(run.request.tags.iter().map(|tag| ("tag", storable(tag))));
+    facets
+}
+
+/// What lists are sorted by.
+pub struct Keys {
+    created_at: i64,
+    status: &'static str,
+    first_model: String,
+    time_to_first_chunk: Option<f64>,
+    output_tokens_per_second: Option<f64>,
+    total_time: Option<f64>,
+}
+
+impl Keys {
+    /// Those of a run.
+    pub fn of(run: &BenchmarkResponse) -> Self {
+        let first = run.environment.models.first();
+        Self {
+            created_at: run.timestamp.timestamp_micros(),
+            status: run.status.as_str(),
+            first_model: first.map_or_else(String::new, |model| storable(&model.model)),
+            time_to_first_chunk: best(run, f64::min, |it| &it.time_to_first_chunk),
+            output_tokens_per_second: best(run, f64::max, |it| &it.output_tokens_per_second),
+            total_time: best(run, f64::min, |it| &it.total_time),
+        }
+    }
+}
+
+fn best(
+    run: &BenchmarkResponse,
+    better: fn(f64, f64) -> f64,
+    figure: impl Fn(&ModelSummaryStatistics) -> &Distribution,
+) -> Option<f64> {
+    let summaries = run.summary.iter();
+    summaries
+        .filter_map(|summary| figure(summary).median)
+        .reduce(better)
+}
+
+/// Postgres takes no NUL in a text, and nobody looks for one.
+pub fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Gives a run its facets.
+pub async fn insert(work: &mut Work, run: i64, response: &BenchmarkResponse) -> sqlx::Result<()> {
+    let keys = Keys::of(response);
+    for facet in of(response) {
+        insert_one(work, run, &facet, &keys).await?;
+    }
+    Ok(())
+}
+
+async fn insert_one(work: &mut Work, run: i64, facet: &Facet, keys: &Keys) -> sqlx::Result<()> {
+    let facet = number(work, facet).await?;
+    let statement = Statement::new(
+        "insert into run_facets (facet, run, created_at, status, first_model, time_to_first_chunk,
+            output_tokens_per_second, total_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+    )
+    .bind(facet)
+    .bind(run)
+    .bind(keys.created_at)
+    .bind(keys.status)
+    .bind(keys.first_model.as_str())
+    .bind(keys.time_to_first_chunk)
+    .bind(keys.output_tokens_per_second)
+    .bind(keys.total_time);
+    work.execute(statement).await?;
+    Ok(())
+}
+
+/// Brings a run's facets up to how it stands.
+pub async fn update(work: &mut Work, run: i64, response: &BenchmarkResponse) -> sqlx::Result<()> {
+    let keys = Keys::of(response);
+    let status = ("status", keys.status.to_owned());
+    let own = number(work, &status).await?;
+    work.execute(
+        Statement::new(
+            "delete from run_facets where run = $1 and facet <> $2
+             and facet in (select id from facets where kind = 'status')",
+        )
+        .bind(run)
+        .bind(own),
+    )
+    .await?;
+    let statement = Statement::new(
+        "update run_facets set status = $2, time_to_first_chunk = $3,
+            output_tokens_per_second = $4, total_time = $5
+         where run = $1",
+    )
+    .bind(run)
+    .bind(keys.status)
+    .bind(keys.time_to_first_chunk)
+    .bind(keys.output_tokens_per_second)
+    .bind(keys.total_time);
+    work.execute(statement).await?;
+    insert_one(work, run, &status, &keys).await
+}
+
+/// The number of a facet; it gets one where it has none.
+async fn number(work: &mut Work, (kind, value): &Facet) -> sqlx::Result<i64> {
+    let find = || {
+        Statement::new("select id from facets where kind = $1 and value = $2")
+            .bind(*kind)
+            .bind(value.as_str())
+    };
+    if let Some(row) = work.fetch_optional(find()).await? {
+        return row.get("id");
+    }
+    let add =
+        Statement::new("insert into facets (kind, value) values ($1, $2) on conflict do nothing")
+            .bind(*kind)
+            .bind(value.as_str());
+    work.execute(add).await?;
+    work.fetch_one(find()).await?.get("id")
+}
+
+/// The number of a model on a backend; it gets one where it has none.
+pub async fn model(work: &mut Work, model: &str, backend: &str) -> sqlx::Result<i64> {
+    let (model, backend) = (storable(model), storable(backend));
+    let find = || {
+        Statement::new("select id from models where model = $1 and backend = $2")
+            .bind(model.as_str())
+            .bind(backend.as_str())
+    };
+    if let Some(row) = work.fetch_optional(find()).await? {
+        return row.get("id");
+    }
+    let add = Statement::new(
+        "insert into models (model, backend) values ($1, $2) on conflict do nothing",
+    )
+    .bind(model.as_str())
+    .bind(backend.as_str());
+    work.execute(add).await?;
+    work.fetch_one(find()).await?.get("id")
+}
+
+/// The number of the text that a run is searched by; it gets one where it has none.
+pub async fn text(work: &mut Work, run: &BenchmarkResponse) -> sqlx::Result<i64> {
+    let text = search_text(run);
+    let hash = hex::encode(Sha256::digest(text.as_bytes()));
+    let find = || Statement::new("select id from texts where hash = $1").bind(hash.as_str());
+    if let Some(row) = work.fetch_optional(find()).await? {
+        return row.get("id");
+    }
+    let add =
+        Statement::new("insert into texts (hash, text) values ($1, $2) on conflict do nothing")
+            .bind(hash.as_str())
+            .bind(text);
+    work.execute(add).await?;
+    work.fetch_one(find()).await?.get("id")
+}
+
+/// Removes the text and the facets that no run has any more.
+pub async fn prune(work: &mut Work, text: i64, facets: Vec<i64>) -> sqlx::Result<()> {
+    let unused = "delete from texts where id = $1
+         and not exists (select 1 from runs where runs.text_id = texts.id)";
+    work.execute(Statement::new(unused).bind(text)).await?;
+    for facet in facets {
+        let unused = "delete from facets where id = $1
+             and not exists (select 1 from run_facets where run_facets.facet = facets.id)";
+        work.execute(Statement::new(unused).bind(facet)).await?;
+    }
+    Ok(())
+}
+
+fn search_text(run: &BenchmarkResponse) -> String {
+    let mut parts: Vec<String> = run.request.name.iter().cloned().collect();
+    let models = run.environment.models.iter();
+    parts.extend(models.map(|model| format!("{}@{}", model.model, model.backend)));
+    parts.extend(run.request.all_prompts().into_iter().map(str::to_owned));
+    storable(&parts.join("\n").to_lowercase())
+}

@@ -1,0 +1,143 @@
+//! The embedded database: its file, its connections, its schema.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{StoreError, migration_failed, without_credentials};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a statement waits for another process that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the lock is tried that another process holds while it updates the schema.
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
+/// History pages and records that can be read at once; each costs a file handle and its cache.
+const READERS: u32 = 4;
+
+/// Opens a database, makes it where there is none, and brings its schema up to date: the connection that
+/// writes, those that read, and the file where it is in one.
+pub async fn open(url: &str) -> Result<(SqlitePool, SqlitePool, Option<PathBuf>), StoreError> {
+    let options = options(url)?;
+    let file = (!is_in_memory(url)).then(|| options.get_filename().to_path_buf());
+    let failed = |path: &Path, source| StoreError::Open {
+        path: path.to_path_buf(),
+        source,
+    };
+    if let Some(path) = &file {
+        prepare(path).map_err(|source| failed(path, source))?;
+    }
+    // Let go of when the schema is as it should be.
+    let mut lock = None;
+    if let Some(path) = &file {
+        lock = Some(
+            lock_schema(path)
+                .await
+                .map_err(|source| failed(path, source))?,
+        );
+    }
+    let one = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None);
+    let writer = match (one.connect_with(options.clone()).await, &file) {
+        (Err(sqlx::Error::Database(error)), Some(path)) => {
+            return Err(failed(path, io::Error::other(error.message().to_owned())));
+        }
+        (other, _) => other?,
+    };
+    MIGRATIONS.run(&writer).await.map_err(migration_failed)?;
+    drop(lock);
+    let readers = if file.is_some() {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .idle_timeout(None);
+        pool.connect_lazy_with(options.read_only(true).create_if_missing(false))
+    } else {
+        writer.clone()
+    };
+    Ok((writer, readers, file))
+}
+
+fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
+fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+    let address = |reason: String| StoreError::Address {
+        url: without_credentials(url),
+        reason,
+    };
+    if !url.starts_with("sqlite:") {
+        return Err(address(
+            "it begins neither with `sqlite:` nor with `postgres:`".into(),
+        ));
+    }
+    let options =
+        SqliteConnectOptions::from_str(url).map_err(|error| address(error.to_string()))?;
+    if options.get_filename().as_os_str().is_empty() {
+        return Err(address("it names no file".into()));
+    }
+    Ok(options
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // What was told to be stored survives a power cut too.
+        .synchronous(SqliteSynchronous::Full)
+        // What is deleted is overwritten, not only forgotten.
+        .pragma("secure_delete", "on")
+        .busy_timeout(BUSY_TIMEOUT)
+        .optimize_on_close(true, None))
+}
+
+/// The folder must be there, and the file must be one that can be written.
+fn prepare(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map(drop)
+}
+
+/// Of several processes that start at once one brings the schema up to date, and the others wait for it.
+async fn lock_schema(database: &Path) -> io::Result<SchemaLock> {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-schema");
+    let path = PathBuf::from(path);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(SchemaLock { path, _file: file }),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_INTERVAL).await,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+struct SchemaLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for SchemaLock {
+    fn drop(&mut self) {
+        // Whoever waits for it holds the removed file then, and finds the schema as it should be.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,280 @@
+//! Every list against one that is sorted and filtered by hand, and how each is found.
+
+use chrono::DateTime;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use super::*;
+use crate::record::{Distribution, HistorySort, ModelSummaryStatistics, Order};
+
+const SORTS: [HistorySort; 6] = [
+    HistorySort::Timestamp,
+    HistorySort::Status,
+    HistorySort::Model,
+    HistorySort::TimeToFirstChunk,
+    HistorySort::OutputTokensPerSecond,
+    HistorySort::TotalTime,
+];
+
+/// A run that differs from its neighbours in all that lists are sorted and filtered by.
+fn varied(place: u32) -> BenchmarkResponse {
+    let mut one = run(["alpha", "beta", "gamma"][place as usize % 3]);
+    one.timestamp = DateTime::from_timestamp(BEGIN + i64::from(place * 7919 % 50), 0).unwrap();
+    one.id = RunId::new(one.timestamp);
+    one.status = [Status::Completed, Status::Partial, Status::Failed][place as usize / 3 % 3];
+    one.request.tags = vec![format!("t{}", place % 4)];
+    one.request.name = place
+        .is_multiple_of(5)
+        .then(|| format!("100% [night_{place}] Größe"));
+    let figure = |value: u32| Distribution {
+        // Some lack it, and some have the same.
+        median: (!place.is_multiple_of(6)).then(|| f64::from(value % 10)),
+        ..Distribution::default()
+    };
+    one.summary = vec![ModelSummaryStatistics {
+        time_to_first_chunk: figure(place * 31),
+        output_tokens_per_second: figure(place * 17),
+        total_time: figure(place * 13),
+        ..ModelSummaryStatistics::default()
+    }];
+    one
+}
+
+async fn filled() -> (Home, Store, Vec<BenchmarkResponse>) {
+    let (place, store) = fresh().await;
+    let runs: Vec<BenchmarkResponse> = (0..60).map(varied).collect();
+    for run in &runs {
+        store.create_run(run).await.unwrap();
+        // The figures come with the end of a run.
+        store.update_run(run).await.unwrap();
+    }
+    (place, store, runs)
+}
+
+async fn listed(store: &Store, query: &HistoryQuery) -> Vec<RunId> {
+    let mut query = HistoryQuery {
+        limit: 7,
+        detail: HistoryDetail::Summary,
+        ..query.clone()
+    };
+    let mut ids = Vec::new();
+    loop {
+        let page = store.history(&query).await.unwrap();
+        ids.extend(page.runs.into_iter().map(|run| run.id));
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            return ids;
+        }
+    }
+}
+
+/// What a run is sorted by, so that greater is later; `None` is last in either direction.
+fn key(run: &BenchmarkResponse, sort: HistorySort) -> Option<(String, f64)> {
+    let summary = &run.summary[0];
+    match sort {
+        HistorySort::Timestamp => Some((String::new(), run.timestamp.timestamp() as f64)),
+        HistorySort::Status => Some((run.status.as_str().to_owned(), 0.0)),
+        HistorySort::Model => Some((run.environment.models[0].model.clone(), 0.0)),
+        HistorySort::TimeToFirstChunk => summary
+            .time_to_first_chunk
+            .median
+            .map(|it| (String::new(), it)),
+        HistorySort::OutputTokensPerSecond => summary
+            .output_tokens_per_second
+            .median
+            .map(|it| (String::new(), it)),
+        HistorySort::TotalTime => summary.total_time.median.map(|it| (String::new(), it)),
+    }
+}
+
+fn by_hand(
+    runs: &[BenchmarkResponse],
+    query: &HistoryQuery,
+    fits: impl Fn(&BenchmarkResponse) -> bool,
+) -> Vec<RunId> {
+    let mut found: Vec<(usize, &BenchmarkResponse)> = runs.iter().enumerate().collect();
+    found.retain(|(_, run)| fits(run));
+    found.sort_by(|(place, one), (other_place, other)| {
+        let (a, b) = (key(one, query.sort), key(other, query.sort));
+        if a.is_some() != b.is_some() {
+            return b.is_some().cmp(&a.is_some());
+        }
+        let ascending = a.partial_cmp(&b).unwrap().then(place.cmp(other_place));
+        match query.order {
+            Order::Asc => ascending,
+            Order::Desc => ascending.reverse(),
+        }
+    });
+    found.into_iter().map(|(_, run)| run.id.clone()).collect()
+}
+
+type Fits = fn(&BenchmarkResponse) -> bool;
+
+const BEGIN: i64 = 1_700_000_000;
+
+/// Filters by whole values, and who fits them.
+fn filters_by_value() -> Vec<(HistoryQuery, Fits)> {
+    let some = |text: &str| Some(text.to_owned());
+    let empty = HistoryQuery::default;
+    let model = |name: &str| HistoryQuery {
+        model: some(name),
+        ..empty()
+    };
+    let partial = HistoryQuery {
+        status: Some(Status::Partial),
+        ..empty()
+    };
+    let ollama = HistoryQuery {
+        backend: some("ollama"),
+        ..empty()
+    };
+    let tagged = HistoryQuery {
+        tag: some("t1"),
+        ..empty()
+    };
+    let three = HistoryQuery {
+        status: Some(Status::Failed),
+        tag: some("t1"),
+        ..model("beta")
+    };
+    vec![
+        (empty(), |_| true),
+        (model("beta"), |it| it.request.models[0] == "beta"),
+        (model("beta@ollama"), |it| it.request.models[0] == "beta"),
+        (model("beta@x"), |_| false),
+        (ollama, |_| true),
+        (tagged, |it| it.request.tags[0] == "t1"),
+        (partial, |it| it.status == Status::Partial),
+        (three, |it| {
+            it.request.tags[0] == "t1"
+                && it.request.models[0] == "beta"
+                && it.status == Status::Failed
+        }),
+    ]
+}
+
+/// Filters by time and by text, and who fits them.
+fn filters_by_part() -> Vec<(HistoryQuery, Fits)> {
+    let at = |seconds: i64| DateTime::from_timestamp(BEGIN + seconds, 0);
+    let text = |part: &str| HistoryQuery {
+        q: Some(part.to_owned()),
+        ..HistoryQuery::default()
+    };
+    let span = HistoryQuery {
+        from: at(10),
+        to: at(30),
+        ..HistoryQuery::default()
+    };
+    let tagged = HistoryQuery {
+        tag: Some("t0".to_owned()),
+        ..text("größe")
+    };
+    let later = HistoryQuery {
+        from: at(10),
+        ..text("?")
+    };
+    vec![
+        (span, |it| {
+            (10..30).contains(&(it.timestamp.timestamp() - BEGIN))
+        }),
+        (text("% [NIGHT_"), |it| it.request.name.is_some()),
+        (tagged, |it| {
+            it.request.name.is_some() && it.request.tags[0] == "t0"
+        }),
+        (later, |it| it.timestamp.timestamp() >= BEGIN + 10),
+    ]
+}
+
+#[tokio::test]
+async fn every_filter_in_every_order_pages_through_what_fits() {
+    let (_place, store, runs) = filled().await;
+    for (filter, fits) in filters_by_value().into_iter().chain(filters_by_part()) {
+        for sort in SORTS {
+            for order in [Order::Asc, Order::Desc] {
+                let query = HistoryQuery {
+                    sort,
+                    order,
+                    ..filter.clone()
+                };
+                let found = listed(&store, &query).await;
+                assert_eq!(found, by_hand(&runs, &query, fits), "{query:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_run_is_in_no_list_and_its_words_are_in_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.db");
+    let url = format!("sqlite:{}", file.display());
+    let store = Store::open(&url, OPTIONS).await.unwrap();
+    let mut secret = varied(1);
+    secret.request.prompt = Some("nobody shall read of the Grünspecht".into());
+    store.create_run(&secret).await.unwrap();
+    store.create_run(&varied(2)).await.unwrap();
+    assert!(store.delete_run(&secret.id).await.unwrap());
+    let query = HistoryQuery {
+        q: Some("grünspecht".into()),
+        ..HistoryQuery::default()
+    };
+    assert_eq!(listed(&store, &query).await, []);
+    assert_eq!(listed(&store, &HistoryQuery::default()).await.len(), 1);
+    store.close().await;
+    let options = SqliteConnectOptions::new().filename(&file);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options)
+        .await
+        .unwrap();
+    sqlx::query("pragma wal_checkpoint(truncate)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let words = "grünspecht".as_bytes();
+    assert!(!bytes.windows(words.len()).any(|it| it == words));
+}
+
+/// The plan of every list in `SQLite`: a stretch of an index in the list's order, nothing read whole,
+/// nothing sorted.
+#[tokio::test]
+async fn lists_are_stretches_of_indexes() {
+    let store = Store::open("sqlite::memory:", OPTIONS).await.unwrap();
+    store.create_run(&varied(1)).await.unwrap();
+    let some = |text: &str| Some(text.to_owned());
+    let empty = HistoryQuery::default;
+    let filters = [
+        empty(),
+        HistoryQuery {
+            model: some("beta"),
+            ..empty()
+        },
+        HistoryQuery {
+            status: Some(Status::Partial),
+            tag: some("t1"),
+            ..empty()
+        },
+    ];
+    for filter in filters {
+        for sort in SORTS {
+            for order in [Order::Asc, Order::Desc] {
+                let query = HistoryQuery {
+                    sort,
+                    order,
+                    ..filter.clone()
+                };
+                for plan in store.plans(&query).await {
+                    let told = format!("{query:?}\n{plan}");
+                    let index = format!(
+                        "INDEX run_facets_{} (facet=?",
+                        super::super::history::column(sort)
+                    );
+                    assert!(plan.contains(&index), "{told}");
+                    assert!(
+                        !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+                        "{told}"
+                    );
+                }
+            }
+        }
+    }
+}
