@@ -196,14 +196,14 @@ address() {
 # --- The parts -----------------------------------------------------------------------------------
 
 rust_tests() {
-  nextest -E "not test(/^real_model::/)"
+  nextest -E "not test(/^real_model::|::postgres::/)"
 }
 
-# Everything that stores something, on the other database.
+# Everything that stores something, on the other database; and what has a server of its own, to stop it.
 postgres_tests() {
   TEST_POSTGRES_URL=$(address postgres '^postgres ' 60 postgres)
   export TEST_POSTGRES_URL
-  nextest -E 'test(/^(store|api|web)::/)'
+  nextest -E 'test(/^(store|api|web)::|::postgres::/)'
 }
 
 doc_tests() {
@@ -254,7 +254,7 @@ quick() {
   if has_nextest; then
     part 'tests' rust_tests
   else
-    part 'tests' cargo test --locked -- --skip real_model::
+    part 'tests' cargo test --locked -- --skip real_model:: --skip ::postgres::
   fi
   conclude
 }

@@ -1,7 +1,7 @@
 //! One run from the queue to its stored end. A result is committed before it is announced.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures_util::future::join_all;
@@ -19,13 +19,23 @@ use crate::run::engine::{self, Finished, Job, Seen};
 use crate::run::queue::Ticket;
 use crate::store::StoreError;
 
-/// Waits between tries to store something; a locked or full database may come back.
+/// Waits between tries to store something; after them the last one over and over.
 const RETRIES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(500),
     Duration::from_secs(2),
     Duration::from_secs(5),
 ];
+
+/// So long a database that may come back by itself is waited for, as while its server is restarted.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(150);
+
+/// So long one is waited for that needs somebody's help: most of them get none.
+const SHORT_OUTAGE: Duration = Duration::from_secs(8);
+
+/// So many results may wait for the database before the next request is held up: measuring goes on
+/// through an outage.
+const MOST_WAITING: usize = 1024;
 
 /// Answers of one run are kept until its end: so many bytes of them at most.
 const MOST_ANSWER_BYTES: usize = 1 << 30;
@@ -114,7 +124,7 @@ impl Execution {
             if told.replace(position) != Some(position) {
                 self.job.log.announce(RunEvent::Queued(Queued { position }));
                 self.run.queue_position = Some(position);
-                self.save().await;
+                self.save(&self.job.cancel).await;
             }
             tokio::select! {
                 () = ticket.changed() => {}
@@ -139,7 +149,7 @@ impl Execution {
         // It may have waited for hours.
         self.run.system_info = self.app.system_info().await;
         self.look_at_servers().await;
-        self.save().await;
+        self.save(&self.job.cancel).await;
         let total = self.run.total_requests;
         self.job.log.announce(RunEvent::RunStarted(RunStarted {
             total_requests: total,
@@ -153,8 +163,7 @@ impl Execution {
             .unwrap_or(self.app.config.timeouts.run);
         let deadline = tokio::time::sleep(Duration::from_secs_f64(limit));
         tokio::pin!(deadline);
-        // As many as may wait for the database before the next request is held up.
-        let (sender, mut results) = mpsc::channel(16);
+        let (sender, mut results) = mpsc::channel(MOST_WAITING);
         let engine = Arc::clone(&self.app.inner.engine);
         let task =
             tokio::spawn(engine::run(engine, Arc::clone(&self.job), sender).in_current_span());
@@ -268,9 +277,18 @@ impl Execution {
 
     async fn keep_samples(&mut self, seen: Seen) {
         let (store, id) = (&self.app.inner.store, &self.run.id);
-        let patient = CancellationToken::new();
         let Seen { samples, remote } = seen;
-        if let Err(error) = persist(&patient, || store.save_samples(id, &samples, &remote)).await {
+        // A result that could not be stored has waited long enough for both.
+        let impatient = CancellationToken::new();
+        if self.is_behind {
+            impatient.cancel();
+        }
+        let hurry = if self.is_behind {
+            &impatient
+        } else {
+            &self.app.inner.stopping
+        };
+        if let Err(error) = persist(hurry, || store.save_samples(id, &samples, &remote)).await {
             tracing::error!(%error, "the samples could not be stored");
             self.is_behind = true;
         }
@@ -335,15 +353,14 @@ impl Execution {
                 }
             };
         }
-        self.save().await
+        // A run's end is waited for even while it is being cancelled.
+        self.save(&self.app.inner.stopping).await
     }
 
     /// Stores everything but results; what cannot be stored is logged, and the run goes on.
-    async fn save(&self) -> bool {
+    async fn save(&self, hurry: &CancellationToken) -> bool {
         let (store, run) = (&self.app.inner.store, &self.run);
-        // A run's end is stored even while it is being cancelled.
-        let patient = CancellationToken::new();
-        let stored = persist(&patient, || store.update_run(run)).await;
+        let stored = persist(hurry, || store.update_run(run)).await;
         if let Err(error) = &stored {
             tracing::error!(%error, "the run could not be stored");
         }
@@ -380,21 +397,35 @@ fn name_timeout(result: &mut BenchmarkResult, limit: f64) {
     }
 }
 
-/// Tries to store something until it works, the waits are used up or nobody wants to wait.
+/// Tries to store something until it works or has been waited for long enough; once, where there is no
+/// time left.
 async fn persist<F>(
-    cancel: &CancellationToken,
+    hurry: &CancellationToken,
     mut attempt: impl FnMut() -> F,
 ) -> Result<(), StoreError>
 where
     F: Future<Output = Result<(), StoreError>>,
 {
-    for wait in RETRIES {
-        match attempt().await {
+    let mut waits = RETRIES.into_iter().chain(std::iter::repeat(RETRIES[3]));
+    let begun = Instant::now();
+    loop {
+        let error = match attempt().await {
             Ok(()) => return Ok(()),
-            Err(error) if cancel.is_cancelled() => return Err(error),
-            Err(error) => tracing::warn!(%error, "storing failed; trying again in {wait:?}"),
+            Err(error) => error,
+        };
+        let limit = if error.may_pass() {
+            LONGEST_OUTAGE
+        } else {
+            SHORT_OUTAGE
+        };
+        let wait = waits.next().unwrap_or_default();
+        if hurry.is_cancelled() || begun.elapsed() + wait > limit {
+            return Err(error);
         }
-        tokio::time::sleep(wait).await;
+        tracing::warn!(%error, "storing failed; trying again in {wait:?}");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = hurry.cancelled() => {}
+        }
     }
-    attempt().await
 }

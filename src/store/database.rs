@@ -1,6 +1,9 @@
 //! One way of speaking to either database: statements with bound values in, rows out. The statements
 //! are the same text for both where they can be; [`Dialect`] is for the few that cannot.
 
+use std::io;
+use std::time::Duration;
+
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -41,7 +44,38 @@ pub enum Database {
         readers: SqlitePool,
     },
     /// Any connection does anything.
-    Postgres(PgPool),
+    Postgres(Server),
+}
+
+/// A database on a server.
+#[derive(Clone)]
+pub struct Server {
+    /// Its connections.
+    pub pool: PgPool,
+    /// How long an answer is waited for. The server gives up a statement before that; a server that
+    /// does not even do so, such as one that is stopped or out of reach, would be waited for without end.
+    pub patience: Duration,
+}
+
+impl Server {
+    async fn begin(&self, begin: &'static str) -> Result<Work, sqlx::Error> {
+        let work = within(self.patience, self.pool.begin_with(begin)).await?;
+        Ok(Work::Postgres(work, self.patience))
+    }
+}
+
+/// A call that ends in time, one way or the other.
+fn within<T>(
+    patience: Duration,
+    call: impl Future<Output = Result<T, sqlx::Error>>,
+) -> impl Future<Output = Result<T, sqlx::Error>> {
+    // Boxed: what awaits it would grow by both databases' calls.
+    let call = tokio::time::timeout(patience, Box::pin(call));
+    async move {
+        let reason = || format!("the database did not answer within {patience:?}");
+        let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, reason()));
+        call.await.map_err(silent)?
+    }
 }
 
 /// A value that is bound to a statement. An absent one has a type too: Postgres asks for it.
@@ -214,7 +248,7 @@ pub enum Work {
     /// In the embedded database.
     Sqlite(Transaction<'static, Sqlite>),
     /// In the shared one.
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Transaction<'static, Postgres>, Duration),
 }
 
 impl Work {
@@ -225,8 +259,9 @@ impl Work {
                 let done = statement.for_sqlite().execute(&mut **work).await?;
                 Ok(done.rows_affected())
             }
-            Self::Postgres(work) => {
-                let done = statement.for_postgres().execute(&mut **work).await?;
+            Self::Postgres(work, patience) => {
+                let call = statement.for_postgres().execute(&mut **work);
+                let done = within(*patience, call).await?;
                 Ok(done.rows_affected())
             }
         }
@@ -239,8 +274,9 @@ impl Work {
                 let rows = statement.for_sqlite().fetch_all(&mut **work).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
-            Self::Postgres(work) => {
-                let rows = statement.for_postgres().fetch_all(&mut **work).await?;
+            Self::Postgres(work, patience) => {
+                let call = statement.for_postgres().fetch_all(&mut **work);
+                let rows = within(*patience, call).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -256,8 +292,9 @@ impl Work {
                 let row = statement.for_sqlite().fetch_optional(&mut **work).await?;
                 Ok(row.map(Row::Sqlite))
             }
-            Self::Postgres(work) => {
-                let row = statement.for_postgres().fetch_optional(&mut **work).await?;
+            Self::Postgres(work, patience) => {
+                let call = statement.for_postgres().fetch_optional(&mut **work);
+                let row = within(*patience, call).await?;
                 Ok(row.map(Row::Postgres))
             }
         }
@@ -272,7 +309,7 @@ impl Work {
     /// Waits until no other work that asked for this goes on, as where names are looked up and made.
     pub async fn alone(&mut self) -> Result<(), sqlx::Error> {
         // The writer of SQLite is alone anyway.
-        if let Self::Postgres(_) = self {
+        if let Self::Postgres(..) = self {
             let lock = Statement::new("select pg_advisory_xact_lock($1)").bind(NAMES_LOCK);
             self.fetch_optional(lock).await?;
         }
@@ -283,7 +320,7 @@ impl Work {
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(work) => work.commit().await,
-            Self::Postgres(work) => work.commit().await,
+            Self::Postgres(work, patience) => within(patience, work.commit()).await,
         }
     }
 }
@@ -304,7 +341,7 @@ impl Database {
             Self::Sqlite { writer, .. } => {
                 Ok(Work::Sqlite(writer.begin_with("begin immediate").await?))
             }
-            Self::Postgres(pool) => Ok(Work::Postgres(pool.begin().await?)),
+            Self::Postgres(server) => server.begin("begin").await,
         }
     }
 
@@ -312,9 +349,9 @@ impl Database {
     pub async fn read(&self) -> Result<Work, sqlx::Error> {
         match self {
             Self::Sqlite { readers, .. } => Ok(Work::Sqlite(readers.begin().await?)),
-            Self::Postgres(pool) => {
+            Self::Postgres(server) => {
                 let begin = "begin transaction isolation level repeatable read read only";
-                Ok(Work::Postgres(pool.begin_with(begin).await?))
+                server.begin(begin).await
             }
         }
     }
@@ -326,8 +363,9 @@ impl Database {
                 let done = statement.for_sqlite().execute(writer).await?;
                 Ok(done.rows_affected())
             }
-            Self::Postgres(pool) => {
-                let done = statement.for_postgres().execute(pool).await?;
+            Self::Postgres(server) => {
+                let call = statement.for_postgres().execute(&server.pool);
+                let done = within(server.patience, call).await?;
                 Ok(done.rows_affected())
             }
         }
@@ -340,8 +378,9 @@ impl Database {
                 let rows = statement.for_sqlite().fetch_all(readers).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
-            Self::Postgres(pool) => {
-                let rows = statement.for_postgres().fetch_all(pool).await?;
+            Self::Postgres(server) => {
+                let call = statement.for_postgres().fetch_all(&server.pool);
+                let rows = within(server.patience, call).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -354,8 +393,9 @@ impl Database {
                 let row = statement.for_sqlite().fetch_optional(readers).await?;
                 Ok(row.map(Row::Sqlite))
             }
-            Self::Postgres(pool) => {
-                let row = statement.for_postgres().fetch_optional(pool).await?;
+            Self::Postgres(server) => {
+                let call = statement.for_postgres().fetch_optional(&server.pool);
+                let row = within(server.patience, call).await?;
                 Ok(row.map(Row::Postgres))
             }
         }
@@ -368,7 +408,10 @@ impl Database {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(server) => {
+                // A server that does not answer is not waited for: it finds out by itself.
+                let _ = tokio::time::timeout(server.patience, server.pool.close()).await;
+            }
         }
     }
 }

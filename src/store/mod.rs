@@ -22,9 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
+use sqlx::sqlite::SqliteError;
 use tokio::sync::OnceCell;
 
-use self::database::{Database, Statement};
+use self::database::{Database, Server, Statement};
 use self::owner::Owner;
 use self::postgres::Session;
 use crate::record::RunId;
@@ -139,8 +140,9 @@ impl Store {
     pub async fn open(url: &str, options: ServerOptions) -> Result<Self, StoreError> {
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let pool = postgres::open(url, options).await?;
+            let patience = options.statement_timeout + options.connect_timeout;
             return Ok(Self {
-                database: Database::Postgres(pool),
+                database: Database::Postgres(Server { pool, patience }),
                 place: Arc::new(Place::Server {
                     owner: OnceCell::new(),
                     restart_grace: options.restart_grace,
@@ -194,10 +196,11 @@ impl Store {
                 Ok(Some(taken.map_err(open)?.name()))
             }
             Place::Server { owner, .. } => {
-                let Database::Postgres(pool) = &self.database else {
+                let Database::Postgres(server) = &self.database else {
                     return Ok(None);
                 };
-                let taken = owner.get_or_try_init(|| Session::take(pool)).await?;
+                let take = || Session::take(&server.pool);
+                let taken = owner.get_or_try_init(take).await?;
                 Ok(Some(taken.name()))
             }
         }
@@ -226,6 +229,28 @@ impl Store {
             tracing::warn!(%error, "it cannot be told whether another process still runs");
             true
         })
+    }
+}
+
+impl StoreError {
+    /// Whether it may pass by itself within minutes, as when the server of the database is restarted or
+    /// another process holds a lock. A full disk or a file that cannot be written needs somebody.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } | Self::Database(source) => match source {
+                sqlx::Error::Io(error) => error.kind() != io::ErrorKind::StorageFull,
+                sqlx::Error::PoolTimedOut => true,
+                sqlx::Error::Database(error) => match error.code() {
+                    Some(code) if error.try_downcast_ref::<SqliteError>().is_some() => {
+                        sqlite::may_pass(&code)
+                    }
+                    Some(code) => postgres::may_pass(&code),
+                    None => false,
+                },
+                _ => false,
+            },
+            _ => false,
+        }
     }
 }
 

@@ -54,6 +54,18 @@ pub async fn open(url: &str, options: ServerOptions) -> Result<PgPool, StoreErro
         .map_err(unreachable)
 }
 
+/// Whether an SQLSTATE tells of something that passes: connections lost, the server starting, stopping or
+/// short of something other than disk, statements in each other's way, a standby not yet in charge.
+pub fn may_pass(code: &str) -> bool {
+    match code {
+        "53100" => false,
+        "25006" => true,
+        _ => ["08", "40", "53", "57"]
+            .iter()
+            .any(|class| code.starts_with(class)),
+    }
+}
+
 /// The lock of this process, held until it is dropped.
 pub struct Session {
     name: String,
@@ -71,11 +83,11 @@ impl Session {
             loop {
                 tokio::time::sleep(HEARTBEAT).await;
                 let is_held = match &mut held {
-                    Some(connection) => connection.ping().await.is_ok(),
+                    Some(connection) => in_time(connection.ping()).await.is_some(),
                     None => false,
                 };
                 if !is_held {
-                    held = locked(&options, key).await.ok();
+                    held = in_time(locked(&options, key)).await;
                 }
             }
         });
@@ -92,6 +104,11 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.keeper.abort();
     }
+}
+
+/// What a call gave, unless it failed or took longer than until the next one.
+async fn in_time<T, E>(call: impl Future<Output = Result<T, E>>) -> Option<T> {
+    tokio::time::timeout(HEARTBEAT, call).await.ok()?.ok()
 }
 
 async fn locked(options: &PgConnectOptions, key: i64) -> Result<PgConnection, sqlx::Error> {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqlitePool};
 
 use super::{StoreError, migration_failed, without_credentials};
 
@@ -42,10 +42,18 @@ pub async fn open(url: &str) -> Result<(SqlitePool, SqlitePool, Option<PathBuf>)
                 .map_err(|source| failed(path, source))?,
         );
     }
-    let one = SqlitePoolOptions::new()
+    let mut one = SqlitePoolOptions::new()
         .max_connections(1)
         .idle_timeout(None)
         .max_lifetime(None);
+    if file.is_some() {
+        // After some failures, such as a full disk, SQLite has ended the transaction by itself, and the
+        // connection waits for an end that never comes: another one takes its place.
+        one = one.before_acquire(|connection, _| {
+            let is_free = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_free) })
+        });
+    }
     let writer = match (one.connect_with(options.clone()).await, &file) {
         (Err(sqlx::Error::Database(error)), Some(path)) => {
             return Err(failed(path, io::Error::other(error.message().to_owned())));
@@ -63,6 +71,11 @@ pub async fn open(url: &str) -> Result<(SqlitePool, SqlitePool, Option<PathBuf>)
         writer.clone()
     };
     Ok((writer, readers, file))
+}
+
+/// Whether an extended result code tells of a lock: the base code is `SQLITE_BUSY` or `SQLITE_LOCKED`.
+pub fn may_pass(code: &str) -> bool {
+    matches!(code.parse().map(|code: u32| code & 0xff), Ok(5 | 6))
 }
 
 fn is_in_memory(url: &str) -> bool {

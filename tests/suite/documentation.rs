@@ -212,6 +212,8 @@ fn the_clock_is_read_only_where_things_are_measured() {
         "src/serve/guard.rs",
         // How old an answer is, for pages.
         "src/app/system.rs",
+        // How long a database has been away.
+        "src/app/execution.rs",
     ];
     check_only_in(&measuring, &["Instant::now"]);
     // What o'clock it is, for records and ids.

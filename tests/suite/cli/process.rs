@@ -12,19 +12,26 @@ use super::{Home, QUICK};
 const LONG: &str = "script:tokens=3000,ttft=5,gap=10@reference";
 
 /// A process with its log.
-struct Running {
-    child: Child,
+pub struct Running {
+    pub child: Child,
     log: BufReader<std::process::ChildStderr>,
-    url: String,
+    pub url: String,
 }
 
-fn spawn(home: &Home, arguments: &[&str]) -> Running {
+pub fn spawn(home: &Home, arguments: &[&str]) -> Running {
     let binary = assert_cmd::cargo::cargo_bin("ollama-benchmarker");
     let mut command = Command::new(binary);
-    command.env_clear().current_dir(home.path()).args(arguments);
+    command.args(arguments);
+    spawn_command(home, command, "sqlite:runs.db")
+}
+
+/// A command that comes to be the program, on this database.
+pub fn spawn_command(home: &Home, mut command: Command, database: &str) -> Running {
+    command.env_clear().current_dir(home.path());
     command
-        .env("DATABASE_URL", "sqlite:runs.db")
+        .env("DATABASE_URL", database)
         .env("OLLAMA_HOST", "127.0.0.1:9")
+        .env("BENCHMARKER_SAMPLING__BASELINE", "0.05")
         .env("BENCHMARKER_CALIBRATION__AUTOMATIC", "false");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -37,16 +44,20 @@ fn spawn(home: &Home, arguments: &[&str]) -> Running {
 }
 
 /// A server on a free port, once it tells where.
-fn serve(home: &Home) -> Running {
-    let mut running = spawn(home, &["serve", "--port", "0"]);
-    let line = running.wait_for("serving on ");
-    let url = line.split("serving on ").nth(1).unwrap();
-    url.trim().clone_into(&mut running.url);
-    running
+pub fn serve(home: &Home) -> Running {
+    spawn(home, &["serve", "--port", "0"]).serving()
 }
 
 impl Running {
-    fn wait_for(&mut self, words: &str) -> String {
+    /// Waits until it tells where it serves.
+    pub fn serving(mut self) -> Self {
+        let line = self.wait_for("serving on ");
+        let url = line.split("serving on ").nth(1).unwrap();
+        url.trim().clone_into(&mut self.url);
+        self
+    }
+
+    pub fn wait_for(&mut self, words: &str) -> String {
         let mut line = String::new();
         while self.log.read_line(&mut line).unwrap() > 0 {
             if line.contains(words) {
@@ -57,7 +68,7 @@ impl Running {
         panic!("it ended without `{words}`");
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -69,7 +80,7 @@ impl Running {
     }
 
     /// Waits for the end; gives code, standard output and the rest of the log.
-    fn end(mut self) -> (Option<i32>, String, String) {
+    pub fn end(mut self) -> (Option<i32>, String, String) {
         let (mut out, mut log) = (String::new(), String::new());
         self.child
             .stdout
@@ -81,7 +92,7 @@ impl Running {
         (self.child.wait().unwrap().code(), out, log)
     }
 
-    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let url = format!("{}{path}", self.url);
         let method = method.parse::<reqwest::Method>().unwrap();
         blocking(async {
@@ -95,7 +106,7 @@ impl Running {
 
     /// Starts a run whose first model is quick and whose second takes long; returns when the
     /// first has its result and the second some text.
-    fn half_run(&self) -> String {
+    pub fn half_run(&self) -> String {
         let body = json!({"prompt": "x", "models": [QUICK, LONG], "repetitions": 1, "warmup": 0});
         let run = self.ask("POST", "/api/benchmarks/start", Some(&body));
         let id = run["id"].as_str().unwrap().to_owned();
@@ -113,7 +124,7 @@ impl Running {
     }
 }
 
-fn blocking<T>(work: impl Future<Output = T>) -> T {
+pub fn blocking<T>(work: impl Future<Output = T>) -> T {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -121,7 +132,7 @@ fn blocking<T>(work: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(work)
 }
 
-fn stored(home: &Home, id: &str) -> BenchmarkResponse {
+pub fn stored(home: &Home, id: &str) -> BenchmarkResponse {
     let outcome = home.run(&["show", id, "--format", "json"]);
     serde_json::from_str(&outcome.out).unwrap_or_else(|_| panic!("{}", outcome.err))
 }
