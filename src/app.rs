@@ -3,6 +3,7 @@
 mod calibration;
 mod earlier;
 mod error;
+mod exchange;
 mod execution;
 mod models;
 mod system;
@@ -35,9 +36,9 @@ use crate::config::{Config, DatabaseConfig};
 use crate::machine::{self, Machine, Watch};
 use crate::measure::{self, GapPool, Price, RateCourse};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, FieldError, HistoryPage,
-    HistoryQuery, LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId,
-    SavedPrompt, Status, SystemInfo, Validity,
+    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, HistoryPage, HistoryQuery,
+    LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId, SavedPrompt,
+    Status, SystemInfo, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -314,16 +315,7 @@ impl App {
 
     /// A page of history.
     pub async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, AppError> {
-        if query
-            .q
-            .as_ref()
-            .is_some_and(|text| text.len() > LONGEST_SEARCH)
-        {
-            return Err(AppError::Invalid(vec![FieldError {
-                pointer: "/q".into(),
-                message: format!("at most {LONGEST_SEARCH} bytes"),
-            }]));
-        }
+        check_search(query)?;
         Ok(self.inner.store.history(query).await?)
     }
 
@@ -381,10 +373,8 @@ impl App {
     /// Two or more runs compared; within one run, its models.
     pub async fn compare(&self, ids: &[RunId]) -> Result<Comparison, AppError> {
         if ids.len() > MOST_COMPARED {
-            return Err(AppError::Invalid(vec![FieldError {
-                pointer: "/ids".into(),
-                message: format!("at most {MOST_COMPARED} runs"),
-            }]));
+            let message = format!("at most {MOST_COMPARED} runs");
+            return Err(AppError::invalid("/ids", message));
         }
         let mut runs = Vec::new();
         for id in ids {
@@ -395,10 +385,8 @@ impl App {
             .map(|run| run.environment.models.len().max(1))
             .sum();
         if sets < 2 {
-            return Err(AppError::Invalid(vec![FieldError {
-                pointer: "/ids".into(),
-                message: "a comparison needs two runs, or one run of two models".into(),
-            }]));
+            let message = "a comparison needs two runs, or one run of two models".into();
+            return Err(AppError::invalid("/ids", message));
         }
         // The bootstrap takes a while on many results; other requests go on meanwhile.
         tokio::task::spawn_blocking(move || measure::compare_runs(&runs))
@@ -472,6 +460,16 @@ impl App {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the text that is looked for is one that anybody would type.
+fn check_search(query: &HistoryQuery) -> Result<(), AppError> {
+    let is_long = |text: &String| text.len() > LONGEST_SEARCH;
+    if query.q.as_ref().is_some_and(is_long) {
+        let message = format!("at most {LONGEST_SEARCH} bytes");
+        return Err(AppError::invalid("/q", message));
+    }
+    Ok(())
 }
 
 /// A record that the database lacks, with those results that it has.

@@ -12,6 +12,7 @@ pub mod backend;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod exchange;
 pub mod logging;
 pub mod machine;
 pub mod measure;

@@ -73,6 +73,16 @@ pub enum AppError {
     Stopping,
 }
 
+impl AppError {
+    /// One field breaks the rules.
+    pub(super) fn invalid(pointer: &str, message: String) -> Self {
+        Self::Invalid(vec![FieldError {
+            pointer: pointer.to_owned(),
+            message,
+        }])
+    }
+}
+
 fn near_names(near: &[String]) -> String {
     if near.is_empty() {
         String::new()

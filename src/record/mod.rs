@@ -9,6 +9,7 @@ mod comparison;
 mod cooldown;
 mod energy;
 mod event;
+mod exchange;
 mod history;
 mod id;
 mod load;
@@ -32,6 +33,7 @@ pub use event::{
     CoolingDown, EventId, Queued, RequestFinished, RequestStarted, RunEvent, RunFinished,
     RunStarted, SampleTaken, StageStarted, TextArrived,
 };
+pub use exchange::{ExportFormat, ExportQuery, ImportError, ImportReport};
 pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
 pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STAGES, MOST_STREAMS};

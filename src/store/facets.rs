@@ -128,22 +128,27 @@ pub async fn update(work: &mut Work, run: i64, response: &BenchmarkResponse) -> 
     insert_one(work, run, &status, &keys).await
 }
 
+/// The number of a facet; `None` where no run has it.
+pub async fn find(work: &mut Work, (kind, value): &Facet) -> sqlx::Result<Option<i64>> {
+    let find = Statement::new("select id from facets where kind = $1 and value = $2")
+        .bind(*kind)
+        .bind(value.as_str());
+    let row = work.fetch_optional(find).await?;
+    row.map(|row| row.get("id")).transpose()
+}
+
 /// The number of a facet; it gets one where it has none.
-async fn number(work: &mut Work, (kind, value): &Facet) -> sqlx::Result<i64> {
-    let find = || {
-        Statement::new("select id from facets where kind = $1 and value = $2")
-            .bind(*kind)
-            .bind(value.as_str())
-    };
-    if let Some(row) = work.fetch_optional(find()).await? {
-        return row.get("id");
+async fn number(work: &mut Work, facet: &Facet) -> sqlx::Result<i64> {
+    if let Some(number) = find(work, facet).await? {
+        return Ok(number);
     }
+    let (kind, value) = facet;
     let add =
         Statement::new("insert into facets (kind, value) values ($1, $2) on conflict do nothing")
             .bind(*kind)
             .bind(value.as_str());
     work.execute(add).await?;
-    work.fetch_one(find()).await?.get("id")
+    find(work, facet).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// The number of a model on a backend; it gets one where it has none.

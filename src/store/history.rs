@@ -150,7 +150,7 @@ enum Way {
 }
 
 /// The runs that a list is of.
-fn facets_of(query: &HistoryQuery) -> Vec<Facet> {
+pub(super) fn facets_of(query: &HistoryQuery) -> Vec<Facet> {
     let of = |kind, value: &Option<String>| value.as_deref().map(|it| (kind, facets::storable(it)));
     let status = query.status.map(|it| ("status", it.as_str().to_owned()));
     let asked = [
@@ -176,14 +176,10 @@ impl<'a> View<'a> {
     ) -> Result<Option<Self>, StoreError> {
         let mut sizes = Vec::new();
         let asked = facets_of(query);
-        for (kind, value) in &asked {
-            let find = Statement::new("select id from facets where kind = $1 and value = $2")
-                .bind(*kind)
-                .bind(value.as_str());
-            let Some(row) = work.fetch_optional(find).await? else {
+        for facet in &asked {
+            let Some(facet) = facets::find(work, facet).await? else {
                 return Ok(None);
             };
-            let facet: i64 = row.get("id")?;
             // Which one is smallest matters only where there are several.
             let size = if asked.len() > 1 {
                 let rows =
@@ -275,9 +271,7 @@ impl<'a> View<'a> {
         }
         self.push_span(&mut sql);
         if let (Some(text), Way::InOrder | Way::ByTime) = (&self.text, self.way) {
-            sql.push(" and exists (select 1 from texts where texts.id = r.text_id and texts.text ");
-            push_like(&mut sql, self.dialect, text);
-            sql.push(")");
+            push_fits(&mut sql, self.dialect, text);
         }
         if is_figure(query.sort) {
             let present = if is_known { " is not null" } else { " is null" };
@@ -400,13 +394,20 @@ fn push_texts(sql: &mut Statement, dialect: Dialect, pattern: &str) {
     push_like(sql, dialect, pattern);
 }
 
+/// That the text of the run `r` fits a pattern.
+pub(super) fn push_fits(sql: &mut Statement, dialect: Dialect, pattern: &str) {
+    sql.push(" and exists (select 1 from texts where texts.id = r.text_id and texts.text ");
+    push_like(sql, dialect, pattern);
+    sql.push(")");
+}
+
 fn push_like(sql: &mut Statement, dialect: Dialect, pattern: &str) {
     // The trigrams of SQLite serve `glob`, and `like` only without `escape`.
     sql.push(dialect.pick("glob ", "like ")).push_bind(pattern);
 }
 
 /// A pattern that finds the text as it is, letter case aside: texts are stored in lower case.
-fn pattern(dialect: Dialect, text: &str) -> String {
+pub(super) fn pattern(dialect: Dialect, text: &str) -> String {
     let any = dialect.pick("*", "%");
     let mut pattern = String::from(any);
     for character in facets::storable(text).to_lowercase().chars() {

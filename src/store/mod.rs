@@ -15,6 +15,7 @@ mod runs;
 mod samples;
 mod series;
 mod sqlite;
+mod transfer;
 
 use std::io;
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ use self::database::{Database, Server, Statement};
 use self::owner::Owner;
 use self::postgres::Session;
 use crate::record::RunId;
+
+pub use self::transfer::{NewRun, RunText, Selection, StoredRun};
 
 /// What a database on a server is asked with.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,13 @@
 //! Samples as bytes: their JSON, compressed. They change little from one to the next, so a tenth is left.
 
+use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::StoreError;
 use crate::record::{RemoteSamples, Samples};
@@ -38,13 +40,33 @@ pub fn pack(here: &Samples, elsewhere: &[RemoteSamples]) -> Result<Vec<u8>, Stor
 
 /// Reads what [`pack`] wrote.
 pub fn unpack(bytes: &[u8]) -> io::Result<Unpacked> {
+    serde_json::from_slice(&text(bytes)?).map_err(io::Error::from)
+}
+
+/// The JSON of this machine's samples, and of the others'.
+pub fn texts(bytes: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let text = text(bytes)?;
+    let texts: Texts = serde_json::from_slice(&text)?;
+    let of = |raw: &RawValue| raw.get().as_bytes().to_vec();
+    Ok((of(texts.here), of(texts.elsewhere)))
+}
+
+#[derive(Deserialize)]
+struct Texts<'a> {
+    #[serde(borrow)]
+    here: &'a RawValue,
+    #[serde(borrow)]
+    elsewhere: &'a RawValue,
+}
+
+fn text(bytes: &[u8]) -> io::Result<Cow<'_, [u8]>> {
     // As the first version wrote them, not compressed.
     if bytes.first() == Some(&b'{') {
-        return serde_json::from_slice(bytes).map_err(io::Error::from);
+        return Ok(bytes.into());
     }
     let mut text = Vec::new();
     GzDecoder::new(bytes).take(LARGEST).read_to_end(&mut text)?;
-    serde_json::from_slice(&text).map_err(io::Error::from)
+    Ok(text.into())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use ollama_benchmarker::config::{BackendConfig, Config, ConfigError, Overrides};
 use serde_json::Value;
 
 /// Which rooms each room may name; `main` and `lib` only open doors.
-const MAY_KNOW: [(&str, &[&str]); 16] = [
+const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("clock", &[]),
     ("record", &[]),
     ("measure", &["record"]),
@@ -26,12 +26,14 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
         ],
     ),
     ("store", &["record"]),
+    ("exchange", &["record"]),
     (
         "app",
         &[
             "agent",
             "backend",
             "config",
+            "exchange",
             "machine",
             "measure",
             "record",

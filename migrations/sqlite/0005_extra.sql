@@ -1,0 +1,3 @@
+-- What an imported document said beyond what this program knows, packed JSON: it comes out again.
+
+alter table runs add column extra blob;

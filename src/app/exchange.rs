@@ -1,0 +1,392 @@
+//! Runs out of the database as a stream of bytes, and documents from one into it. Both at any size: what
+//! is on its way is bounded.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::execution::conclude;
+use super::{App, AppError, check_search, price};
+use crate::exchange::{self, Extra, Gatherer, Incoming, Parts, Piece, ResultPart, Splitter, Style};
+use crate::record::{ExportFormat, ExportQuery, ImportError, ImportReport, RunId};
+use crate::store::{NewRun, RunText, Selection, Store, StoreError, StoredRun};
+
+/// Bytes that are sent at once.
+const PIECE: usize = 64 << 10;
+/// Pieces that wait for whoever reads them.
+const PIECES_WAITING: usize = 4;
+/// Documents that are read and stored together.
+const BATCH: usize = 64;
+/// The same, bytes: a large one goes alone.
+const BATCH_BYTES: usize = 4 << 20;
+/// Larger documents are refused: a run of ten thousand long answers is not larger.
+const LARGEST_DOCUMENT: usize = 512 << 20;
+/// Errors that a report names.
+const MOST_ERRORS: usize = 100;
+/// Runs that may be named one by one.
+const MOST_IDS: usize = 500;
+
+/// A document that waits to be read: its line, and the text or what rows of CSV made.
+type Waiting = (u64, Result<Vec<u8>, serde_json::Value>);
+
+impl App {
+    /// Writes runs that have ended, in the order of their ids. A failure in the middle ends the stream
+    /// with an error; what came before is whole.
+    pub async fn export(
+        &self,
+        query: ExportQuery,
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>, AppError> {
+        check_search(&query.filter)?;
+        if query.ids.len() > MOST_IDS {
+            return Err(AppError::invalid(
+                "/ids",
+                format!("at most {MOST_IDS} runs"),
+            ));
+        }
+        let selection = Selection {
+            filter: query.filter,
+            ids: query.ids,
+        };
+        // What is wrong with the database is told before the first byte.
+        let first = self
+            .inner
+            .store
+            .stored_runs(&selection, query.after.as_ref())
+            .await?;
+        let (runs, waiting) = mpsc::channel(1);
+        let (sender, mut pieces) = mpsc::channel(PIECES_WAITING);
+        let store = self.inner.store.clone();
+        tokio::spawn(async move { read_all(&store, &selection, first, &runs).await });
+        tokio::task::spawn_blocking(move || {
+            write_all(waiting, &sender, query.format, query.canonical);
+        });
+        Ok(futures_util::stream::poll_fn(move |context| {
+            pieces.poll_recv(context)
+        }))
+    }
+
+    /// Reads documents and stores those that are not there yet, telling how far it is after each batch.
+    /// Whatever cannot be read is named, and the rest goes on. Stopped by `cancel`, it tells what it did
+    /// until then.
+    pub async fn import(
+        &self,
+        mut bytes: impl Stream<Item = io::Result<Bytes>> + Unpin,
+        dry_run: bool,
+        cancel: &CancellationToken,
+        mut tell: impl FnMut(&ImportReport),
+    ) -> Result<ImportReport, AppError> {
+        let mut import = Import {
+            app: self,
+            report: ImportReport {
+                dry_run,
+                ..ImportReport::default()
+            },
+            gatherer: Gatherer::default(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            seen: HashSet::new(),
+        };
+        let mut splitter = Splitter::new(LARGEST_DOCUMENT);
+        let mut is_over = false;
+        while !is_over {
+            let next = tokio::select! {
+                next = bytes.next() => next,
+                () = cancel.cancelled() => break,
+            };
+            match next {
+                Some(Ok(bytes)) => splitter.feed(&bytes),
+                Some(Err(error)) => {
+                    let message = format!("what comes next cannot be read: {error}");
+                    import.trouble(splitter.line(), message);
+                    break;
+                }
+                None => {
+                    splitter.finish();
+                    is_over = true;
+                }
+            }
+            while let Some(piece) = splitter.next_piece() {
+                import.take(piece).await?;
+                tell(&import.report);
+            }
+        }
+        if let Some((line, run)) = import.gatherer.last() {
+            import.waiting.push((line, Err(run)));
+        }
+        import.settle().await?;
+        tell(&import.report);
+        Ok(import.report)
+    }
+}
+
+/// Documents on their way in.
+struct Import<'a> {
+    app: &'a App,
+    report: ImportReport,
+    gatherer: Gatherer,
+    waiting: Vec<Waiting>,
+    waiting_bytes: usize,
+    /// In a dry run: what would have been stored so far.
+    seen: HashSet<RunId>,
+}
+
+impl Import<'_> {
+    async fn take(&mut self, piece: Piece) -> Result<(), AppError> {
+        match piece {
+            Piece::Document { line, text } => {
+                self.waiting_bytes += text.len();
+                self.waiting.push((line, Ok(text)));
+            }
+            Piece::Row { line, text } => match self.gatherer.row(line, &text) {
+                Ok(Some((line, run))) => {
+                    self.waiting_bytes += text.len();
+                    self.waiting.push((line, Err(run)));
+                }
+                Ok(None) => {}
+                Err(message) => self.trouble(line, message),
+            },
+            Piece::Trouble { line, reason } => self.trouble(line, reason),
+        }
+        if self.waiting.len() >= BATCH || self.waiting_bytes >= BATCH_BYTES {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    fn trouble(&mut self, line: u64, message: String) {
+        self.report.documents += 1;
+        self.report.failed += 1;
+        if self.report.errors.len() < MOST_ERRORS {
+            self.report.errors.push(ImportError { line, message });
+        }
+    }
+
+    /// Reads and stores what waits.
+    async fn settle(&mut self) -> Result<(), AppError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let config = Arc::clone(&self.app.config);
+        let read = tokio::task::spawn_blocking(move || {
+            let price = price(&config);
+            let read = waiting.into_iter().map(|(line, document)| {
+                let read = match document {
+                    Ok(text) => exchange::read(&text, &config.default_backend),
+                    Err(run) => exchange::read_value(&run, &config.default_backend),
+                };
+                let read = read.map(|mut incoming| {
+                    if incoming.lacks_summary {
+                        conclude(&mut incoming.run, &[], &[], price.as_ref());
+                    }
+                    incoming
+                });
+                (line, read)
+            });
+            read.collect::<Vec<_>>()
+        });
+        let read = read
+            .await
+            .map_err(|error| AppError::Storage(error.to_string()))?;
+        let mut good = Vec::new();
+        for (line, read) in read {
+            match read {
+                Ok(incoming) => good.push((line, incoming)),
+                Err(message) => self.trouble(line, message),
+            }
+        }
+        if good.is_empty() {
+            return Ok(());
+        }
+        if self.report.dry_run {
+            return self.try_out(&good).await;
+        }
+        self.store(&good).await
+    }
+
+    async fn try_out(&mut self, good: &[(u64, Incoming)]) -> Result<(), AppError> {
+        let ids: Vec<&RunId> = good.iter().map(|(_, incoming)| &incoming.run.id).collect();
+        let known = self.app.inner.store.known(&ids).await?;
+        let seen = &mut self.seen;
+        let is_new = |id: &&RunId| !known.contains(id.as_str()) && seen.insert((*id).clone());
+        let are_new = ids.iter().map(is_new).collect();
+        self.count(are_new);
+        Ok(())
+    }
+
+    fn count(&mut self, are_new: Vec<bool>) {
+        for is_new in are_new {
+            self.report.documents += 1;
+            if is_new {
+                self.report.stored += 1;
+            } else {
+                self.report.known += 1;
+            }
+        }
+    }
+
+    async fn store(&mut self, good: &[(u64, Incoming)]) -> Result<(), AppError> {
+        let store = self.app.inner.store.clone();
+        let error = match store.import(&new_runs(good)).await {
+            Ok(are_new) => {
+                self.count(are_new);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        tracing::debug!(%error, "documents are stored one by one");
+        for one in good.chunks(1) {
+            match store.import(&new_runs(one)).await {
+                Ok(are_new) => self.count(are_new),
+                // Of the database as a whole, not of this document.
+                Err(error) if self.app.ready().await.is_err() || error.may_pass() => {
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    for (line, _) in one {
+                        self.trouble(*line, format!("it could not be stored: {error}"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn new_runs(good: &[(u64, Incoming)]) -> Vec<NewRun<'_>> {
+    let new = good.iter().map(|(_, Incoming { run, extra, .. })| NewRun {
+        run,
+        extra: (!extra.is_empty()).then(|| serde_json::to_vec(extra).unwrap_or_default()),
+    });
+    new.collect()
+}
+
+/// Reads one batch after the other, until whoever writes them has gone.
+async fn read_all(
+    store: &Store,
+    selection: &Selection,
+    first: Vec<StoredRun>,
+    runs: &mpsc::Sender<Result<Vec<StoredRun>, StoreError>>,
+) {
+    let mut batch = first;
+    while let Some(last) = batch.last() {
+        let after = last.id.clone();
+        if runs.send(Ok(batch)).await.is_err() {
+            return;
+        }
+        batch = match store.stored_runs(selection, Some(&after)).await {
+            Ok(batch) => batch,
+            Err(error) => {
+                let _ = runs.send(Err(error)).await;
+                return;
+            }
+        };
+    }
+}
+
+/// Writes what was read.
+fn write_all(
+    mut runs: mpsc::Receiver<Result<Vec<StoredRun>, StoreError>>,
+    pieces: &mpsc::Sender<io::Result<Bytes>>,
+    format: ExportFormat,
+    canonical: bool,
+) {
+    let mut out = match format {
+        ExportFormat::Mongodb => Vec::new(),
+        ExportFormat::Json => b"[".to_vec(),
+        ExportFormat::Csv => exchange::header(),
+    };
+    let mut is_first = true;
+    let mut left_out = Vec::new();
+    while let Some(batch) = runs.blocking_recv() {
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(error) => {
+                let _ = pieces.blocking_send(Ok(out.into()));
+                let _ = pieces.blocking_send(Err(io::Error::other(error)));
+                return;
+            }
+        };
+        for run in batch {
+            let (id, length) = (run.id.clone(), out.len());
+            if let Err(reason) = write_one(&mut out, run, format, canonical, is_first) {
+                tracing::error!(%id, reason, "a run cannot be exported");
+                out.truncate(length);
+                left_out.push(id.to_string());
+                continue;
+            }
+            is_first = false;
+            if out.len() >= PIECE {
+                let piece = std::mem::replace(&mut out, Vec::with_capacity(2 * PIECE));
+                if pieces.blocking_send(Ok(piece.into())).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+    if format == ExportFormat::Json {
+        out.extend_from_slice(b"\n]\n");
+    }
+    let _ = pieces.blocking_send(Ok(out.into()));
+    if !left_out.is_empty() {
+        // All others are whole, and whoever reads must know that these are missing.
+        let reason = format!(
+            "stored runs cannot be read and are left out: {}",
+            left_out.join(", ")
+        );
+        let _ = pieces.blocking_send(Err(io::Error::other(reason)));
+    }
+}
+
+fn write_one(
+    out: &mut Vec<u8>,
+    run: StoredRun,
+    format: ExportFormat,
+    canonical: bool,
+    is_first: bool,
+) -> Result<(), String> {
+    let words = |error: &dyn std::fmt::Display| error.to_string();
+    let RunText {
+        document,
+        extra,
+        samples,
+        results,
+    } = run.unpack().map_err(|it| words(&it))?;
+    let extra: Option<Extra> = match extra {
+        Some(extra) => Some(serde_json::from_slice(&extra).map_err(|it| words(&it))?),
+        None => None,
+    };
+    let results = results
+        .into_iter()
+        .map(|(document, chunks)| ResultPart { document, chunks });
+    let parts = Parts {
+        document,
+        results: results.collect(),
+        samples,
+        extra: extra.unwrap_or_default(),
+    };
+    let style = if canonical {
+        Style::Canonical
+    } else {
+        Style::Relaxed
+    };
+    let written = match format {
+        ExportFormat::Mongodb => {
+            let written = exchange::write(out, &parts, style);
+            out.push(b'\n');
+            written
+        }
+        ExportFormat::Json => {
+            out.extend_from_slice(if is_first { b"\n" } else { b",\n" });
+            exchange::write(out, &parts, Style::Plain)
+        }
+        ExportFormat::Csv => exchange::write_rows(out, &parts),
+    };
+    written.map_err(|it| words(&it))
+}
