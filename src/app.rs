@@ -17,7 +17,6 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -32,6 +31,7 @@ use crate::agent;
 use crate::backend::stream::Bounds;
 use crate::backend::transport::{Deadlines, Transport};
 use crate::backend::{self, BackendError};
+use crate::clock::time_of_day;
 use crate::config::{Config, DatabaseConfig};
 use crate::machine::{self, Machine, Watch};
 use crate::measure::{self, GapPool, Price, RateCourse};
@@ -189,11 +189,12 @@ impl App {
             .collect();
         let backends: BTreeSet<String> = models.iter().map(|model| model.backend.clone()).collect();
         let plan = Plan::new(&request, models);
-        let id = RunId::new(Utc::now());
+        let now = time_of_day();
+        let id = RunId::new(now);
         let ticket = self.inner.queue.enter(id.clone(), backends)?;
         let run = BenchmarkResponse {
             id,
-            timestamp: Utc::now(),
+            timestamp: now,
             status: Status::Queued,
             status_reason: None,
             queue_position: ticket.position(),
@@ -273,7 +274,7 @@ impl App {
             run.status = Status::Failed;
             run.status_reason = Some(format!("the program failed in the middle of it: {reason}"));
             run.queue_position = None;
-            run.finished_at = Some(Utc::now());
+            run.finished_at = Some(time_of_day());
             if let Err(error) = self.inner.store.update_run(&run).await {
                 tracing::error!(%id, %error, "the run could not be stored");
             }
@@ -405,7 +406,7 @@ impl App {
         if !problems.is_empty() {
             return Err(AppError::Invalid(problems));
         }
-        let now = Utc::now();
+        let now = time_of_day();
         let NewPrompt { name, text } = prompt;
         let saved = SavedPrompt {
             id: RunId::new(now),

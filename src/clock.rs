@@ -3,11 +3,25 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use chrono::{DateTime, SubsecRound, Utc};
+
 /// Two readings of the monotonic clock that enclose one of the wall clock may lie so far apart. The
 /// readings take some 50 ns each; more means that the thread was held up between them.
 const WIDEST: Duration = Duration::from_micros(5);
 /// Readings that are tried for a narrow pair.
 const ATTEMPTS: usize = 3;
+
+/// The time of day for records, in whole milliseconds: that is what a date of MongoDB holds, and so what
+/// is stored is what any export says.
+pub fn time_of_day() -> DateTime<Utc> {
+    to_milliseconds(Utc::now())
+}
+
+/// A time of day as records hold it.
+pub fn to_milliseconds(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.trunc_subsecs(3)
+}
+
 /// Both clocks at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {

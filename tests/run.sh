@@ -226,6 +226,31 @@ page() {
   (cd tests/browser && timeout 300 node page.mjs)
 }
 
+# Exported documents, read by MongoDB's own parsers; the one for Rust is in the tests above.
+export_documents() {
+  local program="cargo run --quiet --locked --" models
+  export DATABASE_URL=sqlite:$work/documents.db BENCHMARKER_CALIBRATION__AUTOMATIC=false
+  for models in '--model steady@reference --model thinking@reference' '--model fault-truncated@reference'; do
+    # The second one fails, which is a document too.
+    $program run $models --prompt 'Why "this"?' --tag a --repetitions 2 --format json >"$work/run.json" || true
+  done
+  $program export --format json --output "$work/records.json"
+  $program export --output "$work/relaxed.jsonl"
+  $program export --canonical --output "$work/canonical.jsonl"
+  [ "$(wc -l <"$work/relaxed.jsonl")" -eq 2 ]
+}
+
+documents_in_python() {
+  export_documents
+  "$(python_tools)/bin/python" tests/documents/read.py \
+    "$work/records.json" "$work/relaxed.jsonl" "$work/canonical.jsonl"
+}
+
+documents_in_javascript() {
+  BSON_FROM=$(packages tests/tools)/ node tests/documents/read.mjs \
+    "$work/records.json" "$work/relaxed.jsonl" "$work/canonical.jsonl"
+}
+
 specification_drift() {
   cargo run --quiet --locked -- openapi >"$work/openapi.json"
   diff -u openapi/openapi.json "$work/openapi.json" \
@@ -280,6 +305,8 @@ everything() {
   serve page env BENCHMARKER_PORT=0 DATABASE_URL="sqlite:$work/page.db" OLLAMA_HOST=127.0.0.1:9 \
     NO_COLOR=1 cargo run --quiet --locked -- serve
   part 'page in a browser' page
+  part 'documents in Python' documents_in_python
+  part 'documents in JavaScript' documents_in_javascript
   part 'specification: no drift' specification_drift
   part 'specification: valid' specification_validator
   part 'specification: lint' specification_linter

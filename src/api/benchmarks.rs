@@ -76,6 +76,15 @@ pub fn parse_id(text: &str) -> Result<RunId, Problem> {
     })
 }
 
+/// Reads ids that are parted by commas.
+pub fn parse_ids(texts: &[String]) -> Result<Vec<RunId>, Problem> {
+    let ids = texts.iter().flat_map(|text| text.split(','));
+    ids.map(str::trim)
+        .filter(|id| !id.is_empty())
+        .map(parse_id)
+        .collect()
+}
+
 fn accepted(run: BenchmarkResponse) -> Accepted {
     let location = format!("/api/benchmarks/history/{}", run.id);
     Accepted::Run(Answer(run), location)
@@ -383,13 +392,7 @@ impl Benchmarks {
         /// Ids of the runs, parted by commas.
         ids: Query<String>,
     ) -> Result<Answer<Comparison>, Failure> {
-        let ids: Result<Vec<RunId>, Problem> = ids
-            .split(',')
-            .map(str::trim)
-            .filter(|id| !id.is_empty())
-            .map(parse_id)
-            .collect();
-        Ok(Answer(app.compare(&ids?).await?))
+        Ok(Answer(app.compare(&parse_ids(&[ids.0])?).await?))
     }
 }
 

@@ -102,8 +102,12 @@ fn give_examples(operation: &mut Value) {
 
 fn give_example(holder: &mut Value, example: &Value) {
     let content = holder.get_mut("content").and_then(Value::as_object_mut);
-    for media in content.into_iter().flat_map(Map::values_mut) {
-        media["example"] = example.clone();
+    for (kind, media) in content.into_iter().flatten() {
+        media["example"] = if media["schema"]["type"] == "string" {
+            examples::documents(kind).into()
+        } else {
+            example.clone()
+        };
     }
 }
 

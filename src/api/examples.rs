@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::health;
@@ -14,10 +14,10 @@ use super::problem::Problem;
 use crate::measure::{self, timeline};
 use crate::record::{
     BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Calibration, Clock, Cpu,
-    Environment, FieldError, Gpu, GpuSample, Location, Memory, ModelDetails, ModelEnvironment,
-    ModelName, ModelSummary, NewPrompt, Pressure, RunEvent, RunFinished, RunId, RunStarted, Sample,
-    Samples, SavedPrompt, ServerSample, ServerState, Status, SystemImpact, SystemInfo, SystemNow,
-    TextArrived, Trend, UnknownFigure, Validity,
+    Environment, FieldError, Gpu, GpuSample, ImportError, ImportReport, Location, Memory,
+    ModelDetails, ModelEnvironment, ModelName, ModelSummary, NewPrompt, Pressure, RunEvent,
+    RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt, ServerSample, ServerState,
+    Status, SystemImpact, SystemInfo, SystemNow, TextArrived, Trend, UnknownFigure, Validity,
 };
 
 /// The examples of one operation.
@@ -54,6 +54,21 @@ pub fn of(operation: &str) -> Examples {
         "getBenchmark" | "cancelBenchmark" => Examples::answer(finished()),
         "rerunBenchmark" => Examples::answer(queued()),
         "followBenchmark" => Examples::answer(events()),
+        "exportBenchmarks" => Examples::answer([finished()]),
+        "importBenchmarks" => Examples::exchange(
+            [finished()],
+            ImportReport {
+                documents: 3,
+                stored: 1,
+                known: 1,
+                failed: 1,
+                dry_run: false,
+                errors: vec![ImportError {
+                    line: 3,
+                    message: "`results[0].model` is missing".into(),
+                }],
+            },
+        ),
         "compareBenchmarks" => {
             let slower = BenchmarkResponse {
                 results: results(1.25),
@@ -80,6 +95,27 @@ pub fn of(operation: &str) -> Examples {
         "getHealth" | "getReadiness" => Examples::answer(health::State::fine()),
         _ => Examples::default(),
     }
+}
+
+/// Of a text that holds runs.
+pub fn documents(content_type: &str) -> String {
+    if content_type.starts_with("text/csv") {
+        return format!(
+            "run_id,model,backend,success,time_to_first_chunk_s\r\n{},llama3.2:1b,ollama,true,0.121\r\n",
+            id()
+        );
+    }
+    let mut document = json!(queued());
+    document["status"] = json!(Status::Cancelled);
+    document["timestamp"] = json!({ "$date": document["timestamp"] });
+    let id = json!({ "_id": { "$oid": document["id"].take() } });
+    let members = [id, document].into_iter().filter_map(|it| match it {
+        Value::Object(members) => Some(members),
+        _ => None,
+    });
+    let mut members: Map<String, Value> = members.flatten().collect();
+    members.remove("id");
+    format!("{}\n", Value::Object(members))
 }
 
 /// A problem of this status.

@@ -5,6 +5,7 @@ pub mod access;
 mod benchmarks;
 mod document;
 mod examples;
+mod exchange;
 mod health;
 mod models;
 mod payload;
@@ -41,6 +42,7 @@ enum Part {
 
 type Resources = (
     benchmarks::Benchmarks,
+    exchange::Exchange,
     models::Models,
     prompts::Prompts,
     system::System,
@@ -50,6 +52,7 @@ type Resources = (
 fn service() -> OpenApiService<Resources, ()> {
     let resources = (
         benchmarks::Benchmarks,
+        exchange::Exchange,
         models::Models,
         prompts::Prompts,
         system::System,

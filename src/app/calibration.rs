@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError};
+use crate::clock::time_of_day;
 use crate::machine;
 use crate::record::{Calibration, CalibrationLevel, RunId};
 use crate::reference;
@@ -107,7 +107,7 @@ impl App {
         let levels = calibrator
             .calibrate(program, &plan.levels(), cancel, done)
             .await?;
-        let now = Utc::now();
+        let now = time_of_day();
         let calibration = Calibration {
             id: RunId::new(now),
             timestamp: now,

@@ -48,6 +48,10 @@ impl App {
                 format!("at most {MOST_IDS} runs"),
             ));
         }
+        if query.canonical && query.format != ExportFormat::Mongodb {
+            let message = "is a form of `mongodb` only".to_owned();
+            return Err(AppError::invalid("/canonical", message));
+        }
         let selection = Selection {
             filter: query.filter,
             ids: query.ids,
@@ -119,6 +123,7 @@ impl App {
             import.waiting.push((line, Err(run)));
         }
         import.settle().await?;
+        import.report.errors.sort_by_key(|error| error.line);
         tell(&import.report);
         Ok(import.report)
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{App, price};
+use crate::clock::time_of_day;
 use crate::measure::{self, GapPool, Price, RateCourse};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, ErrorCode, ErrorInfo, Queued, RequestFinished, RunEvent,
@@ -317,7 +317,7 @@ impl Execution {
             Some(Cut::Failed(reason)) => (by_results, Some(reason)),
         };
         run.queue_position = None;
-        run.finished_at = Some(Utc::now());
+        run.finished_at = Some(time_of_day());
         for model in &mut run.environment.models {
             let own = run.results.iter().rev();
             let mut own = own.filter(|it| it.model == model.model && it.backend == model.backend);

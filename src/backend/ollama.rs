@@ -13,6 +13,7 @@ use super::framing::Framing;
 use super::http::Http;
 use super::stream::{Call, DecodeError, Decoder, Finish, Step};
 use super::{Backend, BackendError, Words};
+use crate::clock::to_milliseconds;
 use crate::config::{BackendConfig, Endpoint};
 use crate::measure::timeline::ServerReport;
 use crate::record::{BenchmarkRequest, ModelDetails, ModelSummary, Placement};
@@ -176,7 +177,7 @@ impl Backend for Ollama {
             cpu_percent: (size > 0).then(|| 100.0 * size.saturating_sub(vram) as f64 / size as f64),
             context_length: loaded.context_length,
             digest: loaded.digest,
-            expires_at: loaded.expires_at,
+            expires_at: loaded.expires_at.map(to_milliseconds),
         })
     }
 

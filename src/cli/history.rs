@@ -1,14 +1,14 @@
 //! `history`: the stored runs.
 
-use chrono::{DateTime, Utc};
 use clap::Args;
 
+use super::filter::FilterFlags;
 use super::output::{Format, Grid, Output, OutputFlags, csv_text, json_text};
 use super::{Exit, figures, values};
 use crate::app::App;
 use crate::config::Config;
 use crate::record::{
-    BenchmarkResponse, HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order, Status,
+    BenchmarkResponse, HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order,
 };
 
 /// Flags of `history`.
@@ -20,27 +20,8 @@ pub struct History {
     /// Go on where the page before ended
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
-    /// Only runs with this model
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
-    /// Only runs on this backend
-    #[arg(long, value_name = "NAME")]
-    backend: Option<String>,
-    /// Only runs that stand so
-    #[arg(long, value_name = "STATUS", value_parser = values::choice::<Status>(&["queued", "running", "completed", "partial", "failed", "cancelled", "interrupted"]))]
-    status: Option<Status>,
-    /// Only runs at or after this day or time (UTC)
-    #[arg(long, value_name = "TIME", value_parser = values::moment)]
-    from: Option<DateTime<Utc>>,
-    /// Only runs before this day or time (UTC)
-    #[arg(long, value_name = "TIME", value_parser = values::moment)]
-    to: Option<DateTime<Utc>>,
-    /// Only runs whose name, prompt or models hold this text
-    #[arg(long, short, value_name = "TEXT")]
-    query: Option<String>,
-    /// Only runs with this tag
-    #[arg(long, value_name = "TAG")]
-    tag: Option<String>,
+    #[command(flatten)]
+    filter: FilterFlags,
     /// What to sort by
     #[arg(long, value_name = "COLUMN", default_value = "timestamp", value_parser = values::choice::<HistorySort>(&["timestamp", "status", "model", "time_to_first_chunk", "output_tokens_per_second", "total_time"]))]
     sort: HistorySort,
@@ -74,16 +55,10 @@ impl History {
         let query = HistoryQuery {
             limit: self.limit,
             cursor: self.cursor,
-            model: self.model,
-            backend: self.backend,
-            status: self.status,
-            from: self.from,
-            to: self.to,
-            q: self.query,
-            tag: self.tag,
             sort: self.sort,
             order: self.order,
             detail,
+            ..self.filter.query()
         };
         let app = App::open(config).await?;
         let page = app.history(&query).await;

@@ -8,9 +8,12 @@ mod calibrate;
 mod compare;
 mod completions;
 mod dataset;
+mod export;
 mod figures;
+mod filter;
 mod health;
 mod history;
+mod import;
 mod load;
 mod migrate;
 mod models;
@@ -80,6 +83,10 @@ enum Command {
     Show(show::Show),
     /// Compare stored runs with the first of them, or the models of one run
     Compare(compare::Compare),
+    /// Write stored runs as documents: for MongoDB, as JSON or as CSV
+    Export(Box<export::Export>),
+    /// Read documents of runs into the database
+    Import(import::Import),
     /// Find out how well this machine can measure, and keep it for reports
     Calibrate(calibrate::Calibrate),
     /// Create or update the database schema
@@ -156,6 +163,8 @@ impl Cli {
             Some(Command::History(command)) => command.execute(config).await,
             Some(Command::Show(command)) => command.execute(config).await,
             Some(Command::Compare(command)) => command.execute(config).await,
+            Some(Command::Export(command)) => command.execute(config).await,
+            Some(Command::Import(command)) => command.execute(config).await,
             Some(Command::Calibrate(command)) => command.execute(config).await,
             Some(Command::Migrate) => migrate::execute(&config).await,
             Some(Command::Openapi) => openapi::execute(),

@@ -29,3 +29,6 @@ const FOREIGN_NAMES: [&str; 2] = ["request", "server_settings"];
 fn is_time(name: &str) -> bool {
     TIME_FIELDS.contains(&name)
 }
+
+#[cfg(test)]
+mod tests;

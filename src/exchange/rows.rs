@@ -198,12 +198,17 @@ fn line(cells: impl Iterator<Item = String>) -> Vec<u8> {
 pub struct Gatherer {
     /// Of each column of the file, which of ours it is.
     columns: Option<Vec<Option<&'static Column>>>,
+    /// The file is none of ours; that was told.
+    is_foreign: bool,
     open: Option<(u64, Map<String, Value>)>,
 }
 
 impl Gatherer {
     /// Takes a row; gives the run before, where this one begins another.
     pub fn row(&mut self, line: u64, text: &[u8]) -> Result<Option<(u64, Value)>, String> {
+        if self.is_foreign {
+            return Ok(None);
+        }
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .from_reader(text);
@@ -219,6 +224,7 @@ impl Gatherer {
             let columns: Vec<Option<&Column>> = named.collect();
             let has = |name| columns.iter().flatten().any(|it| it.name == name);
             if !has("run_id") || !has("model") {
+                self.is_foreign = true;
                 return Err("this is neither JSON nor a CSV of ours: its first row names no column `run_id` and `model`".into());
             }
             self.columns = Some(columns);

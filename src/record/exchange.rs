@@ -1,5 +1,7 @@
 //! Documents in and out.
 
+use std::fmt;
+
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,27 @@ pub struct ImportReport {
     pub dry_run: bool,
     /// Why documents cannot be read, the first 100 of them.
     pub errors: Vec<ImportError>,
+}
+
+impl fmt::Display for ImportReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            documents,
+            stored,
+            known,
+            failed,
+            ..
+        } = self;
+        let verb = if self.dry_run {
+            "would be stored"
+        } else {
+            "stored"
+        };
+        write!(
+            formatter,
+            "{documents} documents: {stored} {verb}, {known} known already, {failed} cannot be read"
+        )
+    }
 }
 
 /// Why a document cannot be read.

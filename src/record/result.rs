@@ -282,7 +282,7 @@ pub struct Placement {
 /// Every content chunk of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
 pub struct Chunks {
-    /// Arrival, seconds from send.
+    /// Arrival, seconds from send, to the microsecond.
     pub offsets: Vec<f64>,
     /// UTF-8 bytes of text and thinking.
     pub sizes: Vec<u32>,

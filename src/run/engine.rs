@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use super::plan::{Plan, Step};
 use crate::backend::stream::{Bounds, follow};
 use crate::backend::transport::Transport;
 use crate::backend::{Backend, Backends, Words};
+use crate::clock::time_of_day;
 use crate::config::{BackendConfig, SamplingConfig};
 use crate::machine::{Machine, MachineError};
 use crate::measure;
@@ -234,7 +235,7 @@ impl Walker {
         if job.cancel.is_cancelled() {
             return None;
         }
-        let timestamp = Utc::now();
+        let timestamp = time_of_day();
         let started = RunEvent::RequestStarted(RequestStarted {
             request: step.index,
             model_index: u32::try_from(step.model).unwrap_or(u32::MAX),
@@ -428,7 +429,7 @@ impl Walker {
 
 /// When and beside what a request was sent.
 struct Sending {
-    timestamp: chrono::DateTime<Utc>,
+    timestamp: DateTime<Utc>,
     sent: Option<Instant>,
     company: Company,
     looks: Looks,

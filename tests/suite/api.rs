@@ -3,6 +3,7 @@
 mod clients;
 mod decided;
 mod events;
+mod exchange;
 mod guard;
 mod history;
 mod invalid;

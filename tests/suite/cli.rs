@@ -3,6 +3,7 @@
 mod baseline;
 mod calibration;
 mod durability;
+mod exchange;
 mod objectives;
 mod process;
 mod prompts;

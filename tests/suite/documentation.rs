@@ -32,6 +32,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
         &[
             "agent",
             "backend",
+            "clock",
             "config",
             "exchange",
             "machine",
