@@ -1,0 +1,113 @@
+//! A history of any size: how long it takes to fill, how large it is, and how quick lists, records,
+//! inserts and the export are in it.
+//!
+//! ```text
+//! cargo bench --bench history                            100,000 runs of three results in SQLite
+//! cargo bench --bench history -- 1000000                 a million
+//! cargo bench --bench history -- 1000000 DATABASE_URL    kept there, and taken up again where it is
+//! ```
+//!
+//! It is no test: nothing fails here.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a measurement that cannot go on has nothing to say"
+)]
+
+mod export;
+mod made_up;
+mod questions;
+
+use std::time::{Duration, Instant};
+
+use ollama_benchmarker::record::HistoryQuery;
+use ollama_benchmarker::store::{NewRun, ServerOptions, Store};
+use tokio::sync::mpsc;
+
+use self::made_up::Maker;
+
+/// Runs that are stored together.
+const BATCH: usize = 64;
+
+const OPTIONS: ServerOptions = ServerOptions {
+    max_connections: 8,
+    connect_timeout: Duration::from_secs(5),
+    statement_timeout: Duration::from_mins(10),
+    restart_grace: Duration::ZERO,
+};
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|it| !it.starts_with("--"));
+    let runs: usize = arguments.next().map_or(100_000, |it| it.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.db");
+    let url = arguments
+        .next()
+        .unwrap_or_else(|| format!("sqlite:{}", file.display()));
+    let store = Store::open(&url, OPTIONS).await.unwrap();
+    let is_empty = store
+        .history(&HistoryQuery::default())
+        .await
+        .unwrap()
+        .runs
+        .is_empty();
+    if is_empty {
+        fill(&store, runs).await;
+    }
+    print_size(&url, runs);
+    questions::ask(&store, runs).await;
+    store.close().await;
+    export::time(&url, runs);
+}
+
+async fn fill(store: &Store, runs: usize) {
+    let maker = Maker::new(runs).await;
+    let (batches, mut made) = mpsc::channel(4);
+    let begun = Instant::now();
+    std::thread::spawn(move || {
+        for first in (0..runs).step_by(BATCH) {
+            let batch = (first..runs.min(first + BATCH)).map(|place| maker.make(place));
+            if batches.blocking_send(batch.collect::<Vec<_>>()).is_err() {
+                return;
+            }
+        }
+    });
+    let (mut stored, mut storing) = (0, Duration::ZERO);
+    while let Some(batch) = made.recv().await {
+        let new: Vec<NewRun> = batch
+            .iter()
+            .map(|run| NewRun { run, extra: None })
+            .collect();
+        let at = Instant::now();
+        store.import(&new).await.unwrap();
+        storing += at.elapsed();
+        stored += new.len();
+        if stored % (BATCH * 1000) == 0 {
+            eprintln!("{stored} runs after {:.0} s", begun.elapsed().as_secs_f64());
+        }
+    }
+    println!(
+        "filled: {runs} runs of 3 results in {:.0} s, {:.0} runs/s while storing",
+        begun.elapsed().as_secs_f64(),
+        stored as f64 / storing.as_secs_f64(),
+    );
+}
+
+/// Of a file; elsewhere the server tells.
+fn print_size(url: &str, runs: usize) {
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return;
+    };
+    let bytes: u64 = ["", "-wal"]
+        .iter()
+        .filter_map(|suffix| std::fs::metadata(format!("{path}{suffix}")).ok())
+        .map(|about| about.len())
+        .sum();
+    println!(
+        "size: {:.2} GB, {:.0} bytes a result with all that belongs to it",
+        bytes as f64 / 1e9,
+        bytes as f64 / (3 * runs) as f64
+    );
+}
