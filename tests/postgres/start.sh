@@ -3,7 +3,7 @@
 # writes nothing through to the disk. Says `postgres postgres://…` when it takes connections, and ends,
 # leaving nothing behind, when its standard input does. Until then it takes commands there, one a line, and
 # says `done` after each: `stop` (as a person would), `crash` (each process is killed), `start`; `freeze` and `thaw`
-# (each process stands still, and goes on).
+# (each process stands still, and goes on); `tls FOLDER` (only TLS, with the `server.crt` and `server.key` there).
 set -euo pipefail
 
 # The server's programs: Debian keeps them out of the path.
@@ -36,6 +36,20 @@ start() {
     "-p $port -h 127.0.0.1 -k $work -c fsync=off -c full_page_writes=off -c max_connections=300" start
 }
 
+# Nothing but TLS from now on, with what lies in a folder.
+secure() {
+  local name
+  for name in server.crt server.key; do
+    cp "$1/$name" "$work/data/$name"
+    [ "$(id -u)" -ne 0 ] || chown postgres "$work/data/$name"
+    chmod 600 "$work/data/$name"
+  done
+  echo 'ssl = on' >>"$work/data/postgresql.conf"
+  echo 'hostssl all all 127.0.0.1/32 trust' >"$work/data/pg_hba.conf"
+  control -m fast stop
+  start
+}
+
 # signal NAME: to the server and all that it has started.
 signal() {
   local main
@@ -49,13 +63,14 @@ signal() {
 for port in $(shuf -i 20000-30000 -n 20); do
   if start; then
     echo "postgres postgres://postgres@127.0.0.1:$port"
-    while read -r command; do
+    while read -r command argument; do
       case $command in
         stop) control -m fast stop ;;
         crash) control -m immediate stop ;;
         start) start ;;
         freeze) signal STOP ;;
         thaw) signal CONT ;;
+        tls) secure "$argument" ;;
         *) echo "no such command: $command" >&2; exit 2 ;;
       esac
       echo 'done'

@@ -1,6 +1,8 @@
 //! The same with a Postgres that is stopped, crashes or does not answer: a server of its own, so that no
 //! other test is hit.
 
+mod tls;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
