@@ -20,8 +20,8 @@ use super::problem::{Failure, Problem};
 use super::prompts::Deleted;
 use crate::app::App;
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, ErrorCode, EventId, FieldError, HistoryDetail,
-    HistoryQuery, HistorySort, Order, RunEvent, RunId, Status, Trend,
+    BenchmarkRequest, BenchmarkResponse, Comparison, DeleteReport, ErrorCode, EventId, FieldError,
+    HistoryDetail, HistoryQuery, HistorySort, Order, RunEvent, RunId, Status, Trend,
 };
 
 /// Proxies close a silent connection after about half a minute.
@@ -74,6 +74,15 @@ pub fn parse_id(text: &str) -> Result<RunId, Problem> {
             message: error.to_string(),
         }])
     })
+}
+
+/// Reads ids that are parted by commas.
+fn parse_ids(text: &str) -> Result<Vec<RunId>, Problem> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
+        .map(parse_id)
+        .collect()
 }
 
 fn accepted(run: BenchmarkResponse) -> Accepted {
@@ -279,6 +288,24 @@ impl Benchmarks {
         Ok(Deleted::Gone)
     }
 
+    /// Delete several benchmarks that have ended
+    ///
+    /// All that have ended are deleted at once or, where it fails, none; the others stay and are named.
+    #[oai(
+        path = "/api/benchmarks/history",
+        method = "delete",
+        tag = "Part::Benchmarks",
+        operation_id = "deleteBenchmarks"
+    )]
+    async fn delete_many(
+        &self,
+        app: Data<&App>,
+        /// Ids of the runs, parted by commas; at most 500.
+        ids: Query<String>,
+    ) -> Result<Answer<DeleteReport>, Failure> {
+        Ok(Answer(app.delete_many(&parse_ids(&ids)?).await?))
+    }
+
     /// Follow a benchmark
     ///
     /// Server-sent events, from the start or after `Last-Event-ID`; also of runs that have ended.
@@ -383,13 +410,7 @@ impl Benchmarks {
         /// Ids of the runs, parted by commas.
         ids: Query<String>,
     ) -> Result<Answer<Comparison>, Failure> {
-        let ids: Result<Vec<RunId>, Problem> = ids
-            .split(',')
-            .map(str::trim)
-            .filter(|id| !id.is_empty())
-            .map(parse_id)
-            .collect();
-        Ok(Answer(app.compare(&ids?).await?))
+        Ok(Answer(app.compare(&parse_ids(&ids)?).await?))
     }
 }
 
