@@ -1,6 +1,8 @@
 //! The ways through the house as straight functions; what `api`, `web` and `cli` call.
 
+mod archive;
 mod calibration;
+mod care;
 mod earlier;
 mod error;
 mod exchange;
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::Stream;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -36,9 +38,9 @@ use crate::config::{Config, DatabaseConfig};
 use crate::machine::{self, Machine, Watch};
 use crate::measure::{self, GapPool, Price, RateCourse};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, HistoryPage, HistoryQuery,
-    LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId, SavedPrompt,
-    Status, SystemInfo, Validity,
+    BenchmarkRequest, BenchmarkResponse, Comparison, DatabaseState, EventId, HistoryPage,
+    HistoryQuery, LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId,
+    SavedPrompt, Status, SystemInfo, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -48,6 +50,7 @@ use crate::run::queue::{Queue, Ticket};
 use crate::store::{ServerOptions, Store, StoreError};
 
 pub use self::calibration::{CalibrationPlan, start_reference};
+pub use self::care::days_ago;
 pub use self::error::AppError;
 
 /// Events of a run with their ids, from where the caller asked until the run ends.
@@ -97,6 +100,10 @@ struct Inner {
     calibrations: Calibrations,
     /// Ended, but not in the database yet.
     unsaved: Mutex<HashMap<RunId, BenchmarkResponse>>,
+    /// Told when a run ended or was deleted.
+    care: Notify,
+    /// How large the database is, and when that was asked.
+    database: tokio::sync::Mutex<Option<(Instant, DatabaseState)>>,
     /// Runs as long as the program does.
     _reference: reference::Server,
 }
@@ -137,6 +144,8 @@ impl App {
             system_info: tokio::sync::Mutex::default(),
             calibrations: Calibrations::default(),
             unsaved: Mutex::default(),
+            care: Notify::new(),
+            database: tokio::sync::Mutex::default(),
             _reference: reference,
         };
         let app = Self {
@@ -264,6 +273,7 @@ impl App {
             if let Err(error) = task.await {
                 app.bury(&id, &error.to_string()).await;
             }
+            app.inner.care.notify_one();
         });
     }
 
@@ -318,17 +328,6 @@ impl App {
     pub async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, AppError> {
         check_search(query)?;
         Ok(self.inner.store.history(query).await?)
-    }
-
-    /// Deletes a run that has ended; one that goes on is a conflict.
-    pub async fn delete(&self, id: &RunId) -> Result<(), AppError> {
-        if !self.record(id).await?.status.is_final() {
-            let message = "the benchmark has not ended; cancel it first".to_owned();
-            return Err(AppError::Conflict(message));
-        }
-        self.inner.store.delete_run(id).await?;
-        self.forget_unsaved(id);
-        Ok(())
     }
 
     /// Stops a run; what was measured stays. Answers with the record once it has stopped.

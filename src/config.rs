@@ -49,6 +49,8 @@ pub struct Config {
     pub energy: EnergyConfig,
     /// Finding out how well this machine can measure.
     pub calibration: CalibrationConfig,
+    /// How much of the history a server keeps.
+    pub retention: RetentionConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -185,6 +187,21 @@ pub struct CalibrationConfig {
     pub automatic: bool,
 }
 
+/// How much of the history a server keeps: what lies beyond any bound is deleted, oldest runs first. Without
+/// a bound nothing is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// Most runs; 0 is no bound.
+    pub runs: u64,
+    /// Days since a run was asked for; 0 is no bound.
+    pub days: u32,
+    /// Most bytes of the database, of SQLite only; 0 is no bound.
+    pub bytes: u64,
+    /// Folder in which runs are written down before they are deleted, in a file a month; empty deletes them without.
+    pub archive: String,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -261,6 +278,7 @@ impl Default for Config {
             sampling: SamplingConfig::default(),
             energy: EnergyConfig::default(),
             calibration: CalibrationConfig::default(),
+            retention: RetentionConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -20,8 +20,8 @@ use super::problem::{Failure, Problem};
 use super::prompts::Deleted;
 use crate::app::App;
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, ErrorCode, EventId, FieldError, HistoryDetail,
-    HistoryQuery, HistorySort, Order, RunEvent, RunId, Status, Trend,
+    BenchmarkRequest, BenchmarkResponse, Comparison, DeleteReport, ErrorCode, EventId, FieldError,
+    HistoryDetail, HistoryQuery, HistorySort, Order, RunEvent, RunId, Status, Trend,
 };
 
 /// Proxies close a silent connection after about half a minute.
@@ -286,6 +286,24 @@ impl Benchmarks {
     ) -> Result<Deleted, Failure> {
         app.delete(&parse_id(&id)?).await?;
         Ok(Deleted::Gone)
+    }
+
+    /// Delete several benchmarks that have ended
+    ///
+    /// All that have ended are deleted at once or, where it fails, none; the others stay and are named.
+    #[oai(
+        path = "/api/benchmarks/history",
+        method = "delete",
+        tag = "Part::Benchmarks",
+        operation_id = "deleteBenchmarks"
+    )]
+    async fn delete_many(
+        &self,
+        app: Data<&App>,
+        /// Ids of the runs, parted by commas; at most 500.
+        ids: Query<String>,
+    ) -> Result<Answer<DeleteReport>, Failure> {
+        Ok(Answer(app.delete_many(&parse_ids(&[ids.0])?).await?))
     }
 
     /// Follow a benchmark

@@ -14,10 +14,11 @@ use super::problem::Problem;
 use crate::measure::{self, timeline};
 use crate::record::{
     BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Calibration, Clock, Cpu,
-    Environment, FieldError, Gpu, GpuSample, ImportError, ImportReport, Location, Memory,
-    ModelDetails, ModelEnvironment, ModelName, ModelSummary, NewPrompt, Pressure, RunEvent,
-    RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt, ServerSample, ServerState,
-    Status, SystemImpact, SystemInfo, SystemNow, TextArrived, Trend, UnknownFigure, Validity,
+    DatabaseState, DeleteReport, Environment, FieldError, Gpu, GpuSample, ImportError,
+    ImportReport, Location, Memory, ModelDetails, ModelEnvironment, ModelName, ModelSummary,
+    NewPrompt, Pressure, RunEvent, RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt,
+    ServerSample, ServerState, Status, SystemImpact, SystemInfo, SystemNow, TextArrived, Trend,
+    UnknownFigure, Validity,
 };
 
 /// The examples of one operation.
@@ -51,6 +52,10 @@ pub fn of(operation: &str) -> Examples {
         "runBenchmark" => Examples::exchange(request(), finished()),
         "startBenchmark" => Examples::exchange(request(), queued()),
         "listBenchmarks" => Examples::answer([listed()]),
+        "deleteBenchmarks" => Examples::answer(DeleteReport {
+            deleted: 2,
+            ..DeleteReport::default()
+        }),
         "getBenchmark" | "cancelBenchmark" => Examples::answer(finished()),
         "rerunBenchmark" => Examples::answer(queued()),
         "followBenchmark" => Examples::answer(events()),
@@ -465,7 +470,13 @@ fn system() -> SystemNow {
             version: Some("0.12.6".into()),
             error: None,
         }],
-        database: "sqlite".into(),
+        database: DatabaseState {
+            kind: "sqlite".into(),
+            place: "/home/me/.local/share/ollama-benchmarker/benchmarker.db".into(),
+            bytes: Some(7_348_224),
+            free_bytes: Some(0),
+            runs: Some(1204),
+        },
         running: 0,
         queued: 0,
     }

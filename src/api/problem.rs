@@ -114,7 +114,9 @@ impl From<AppError> for Problem {
             AppError::Backend(BackendError::Unsupported { .. }) => Self::new(501, detail),
             AppError::Backend(_) => Self::new(502, detail),
             AppError::Storage(_) | AppError::Stopping => Self::new(503, detail),
-            AppError::Start(_) | AppError::Calibration(_) => Self::new(500, detail),
+            AppError::Start(_) | AppError::Calibration(_) | AppError::NotWritten { .. } => {
+                Self::new(500, detail)
+            }
         }
     }
 }

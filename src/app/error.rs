@@ -1,6 +1,7 @@
 //! Why something could not be done; `api` and `cli` have one mapping each from here.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::backend::BackendError;
 use crate::record::FieldError;
@@ -68,6 +69,14 @@ pub enum AppError {
     /// The database does not work.
     #[error("the database does not work: {0}")]
     Storage(String),
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    NotWritten {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
     /// The program is about to end.
     #[error("the program is stopping")]
     Stopping,
@@ -98,6 +107,8 @@ impl From<StoreError> for AppError {
                 pointer: "/cursor".into(),
                 message: "is no cursor of this view; leave it out to begin again".into(),
             }]),
+            StoreError::NotWritten { path, source } => Self::NotWritten { path, source },
+            StoreError::OfItsServer { .. } => Self::Conflict(error.to_string()),
             other => Self::Storage(other.to_string()),
         }
     }

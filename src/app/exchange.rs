@@ -349,7 +349,8 @@ fn write_all(
     }
 }
 
-fn write_one(
+/// Writes one run.
+pub(super) fn write_one(
     out: &mut Vec<u8>,
     run: StoredRun,
     format: ExportFormat,

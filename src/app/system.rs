@@ -11,8 +11,8 @@ use super::{App, AppError};
 use crate::backend::Backend;
 use crate::machine;
 use crate::record::{
-    BackendState, BenchmarkRequest, Environment, FieldError, Location, Sample, SystemInfo,
-    SystemNow,
+    BackendState, BenchmarkRequest, DatabaseState, Environment, FieldError, Location, Sample,
+    SystemInfo, SystemNow,
 };
 
 /// How long a backend may take to say that it is there.
@@ -20,23 +20,47 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// So long its answer is not asked for again, however many pages are open.
 const KEPT: Duration = Duration::from_secs(2);
 
+/// So long the size of the database is not asked for again: to count a million runs takes its time.
+const SIZE_KEPT: Duration = Duration::from_secs(10);
+
 /// What each backend answered, and when.
 pub(super) type States = Mutex<HashMap<String, (Instant, BackendState)>>;
 
 impl App {
     /// This machine and the backends, now.
     pub async fn system(&self) -> SystemNow {
-        let (backends, system_info, sample) =
-            tokio::join!(self.states(), self.known_system_info(), self.sample());
+        let (backends, system_info, sample, database) = tokio::join!(
+            self.states(),
+            self.known_system_info(),
+            self.sample(),
+            self.database()
+        );
         let load = self.inner.queue.load();
         SystemNow {
             system_info,
             sample,
             backends,
-            database: self.inner.store.kind().to_owned(),
+            database,
             running: u32::try_from(load.running).unwrap_or(u32::MAX),
             queued: u32::try_from(load.waiting).unwrap_or(u32::MAX),
         }
+    }
+
+    /// The database and its size, as it was a moment ago; without its size where it does not answer.
+    async fn database(&self) -> DatabaseState {
+        let mut known = self.inner.database.lock().await;
+        if let Some((asked, state)) = &*known
+            && asked.elapsed() < SIZE_KEPT
+        {
+            return state.clone();
+        }
+        let store = &self.inner.store;
+        let state = match tokio::time::timeout(TIMEOUT, store.state()).await {
+            Ok(Ok(state)) => state,
+            _ => store.whereabouts(),
+        };
+        *known = Some((Instant::now(), state.clone()));
+        state
     }
 
     /// This machine: drivers are asked, which may take a while.

@@ -4,7 +4,9 @@
 //! [`Exit`]; what went wrong is an error whose kind decides the exit code.
 
 mod agent;
+mod backup;
 mod calibrate;
+mod check;
 mod compare;
 mod completions;
 mod dataset;
@@ -22,6 +24,7 @@ mod output;
 mod parameters;
 mod progress;
 mod prompts;
+mod prune;
 mod reference;
 mod report;
 mod run;
@@ -89,6 +92,12 @@ enum Command {
     Import(import::Import),
     /// Find out how well this machine can measure, and keep it for reports
     Calibrate(calibrate::Calibrate),
+    /// Delete the oldest runs beyond a number, an age or a size, into an archive where one is named
+    Prune(prune::Prune),
+    /// Copy the database to a file while it is in use
+    Backup(backup::Backup),
+    /// Look whether everything that is stored can be read and fits together
+    Check(check::Check),
     /// Create or update the database schema
     Migrate,
     /// Print the OpenAPI document of the API
@@ -166,6 +175,9 @@ impl Cli {
             Some(Command::Export(command)) => command.execute(config).await,
             Some(Command::Import(command)) => command.execute(config).await,
             Some(Command::Calibrate(command)) => command.execute(config).await,
+            Some(Command::Prune(command)) => Box::pin(command.execute(config)).await,
+            Some(Command::Backup(command)) => command.execute(config).await,
+            Some(Command::Check(command)) => command.execute(config).await,
             Some(Command::Migrate) => migrate::execute(&config).await,
             Some(Command::Openapi) => openapi::execute(),
             Some(Command::Reference(command)) => command.execute().await,

@@ -52,6 +52,36 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be seconds from 0.1 to 3600".to_owned())
 }
 
+/// Bytes, or a size with its unit: `500 MB` are 500,000,000 bytes, `500 MiB` 524,288,000.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let end = text.find(|it: char| !it.is_ascii_digit() && it != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "t" | "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => f64::NAN,
+    };
+    let size = number.parse::<f64>().map(|number| number * factor);
+    match size {
+        // Far beyond any disk, and small enough for the conversion.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the range is looked at"
+        )]
+        Ok(size) if (1.0..=1e18).contains(&size) => Ok(size as u64),
+        _ => Err("must be such as 500MB, 2GiB or 1000000".to_owned()),
+    }
+}
+
 /// A moment (RFC 3339), or the beginning of a day, UTC.
 pub fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     let day = || {
@@ -122,6 +152,12 @@ mod tests {
         assert_eq!(keep_alive("-1"), Ok(KeepAlive::Seconds(-1.0)));
         assert_eq!(keep_alive("5m"), Ok(KeepAlive::Duration("5m".into())));
         assert!(keep_alive("inf").is_err());
+        assert_eq!(bytes("1000000"), Ok(1_000_000));
+        assert_eq!(bytes("1.5 GB"), Ok(1_500_000_000));
+        assert_eq!(bytes("2GiB"), Ok(2 << 30));
+        for wrong in ["", "0", "-1", "much", "1 pint", "1e99"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(moment("2026-11-23"), moment("2026-11-23T00:00:00Z"));
         assert!(moment("yesterday").is_err());
     }

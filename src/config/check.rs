@@ -7,6 +7,9 @@ const LONGEST_TIMEOUT: f64 = 31_536_000.0;
 /// Far beyond any machine, and small enough for every counter.
 const LARGEST_LIMIT: usize = 1 << 40;
 
+/// An empty one takes a quarter of it; a smaller bound would be a mistake that deletes everything.
+const SMALLEST_DATABASE: u64 = 1_000_000;
+
 /// A setting's key, and what is wrong with it.
 type Problem = (String, String);
 
@@ -17,6 +20,25 @@ impl Config {
             .or_else(|| self.backends_problem())
             .or_else(|| self.limits_problem())
             .or_else(|| self.times_problem())
+            .or_else(|| self.retention_problem())
+    }
+
+    fn retention_problem(&self) -> Option<Problem> {
+        let bytes = self.retention.bytes;
+        if bytes == 0 {
+            return None;
+        }
+        if self.database_url.starts_with("postgres") {
+            return Some(problem(
+                "retention.bytes",
+                "is for SQLite: Postgres does not give the room of deleted rows back; bound `retention.runs` or `retention.days`",
+            ));
+        }
+        (bytes < SMALLEST_DATABASE).then(|| {
+            let message =
+                format!("is {bytes}; must be at least {SMALLEST_DATABASE}, or 0 for no bound");
+            ("retention.bytes".into(), message)
+        })
     }
 
     fn address_problem(&self) -> Option<Problem> {

@@ -5,6 +5,7 @@
 //! There is no behaviour here but validation.
 
 mod calibration;
+mod care;
 mod comparison;
 mod cooldown;
 mod energy;
@@ -26,6 +27,7 @@ mod system;
 mod trend;
 
 pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
+pub use care::{CheckFinding, CheckReport, DeleteReport, Keep, PruneReport};
 pub use comparison::{Comparison, ComparisonRow, OutputComparison, TextDifference, Verdict};
 pub use cooldown::{Cooldown, CooledDown};
 pub use energy::{Energy, EnergySummary, RateChange};
@@ -58,6 +60,7 @@ pub use sample::{
 };
 pub use synthetic::Synthetic;
 pub use system::{
-    BackendState, Container, Cpu, Gpu, GpuProcess, Memory, SystemInfo, SystemNow, UnknownFigure,
+    BackendState, Container, Cpu, DatabaseState, Gpu, GpuProcess, Memory, SystemInfo, SystemNow,
+    UnknownFigure,
 };
 pub use trend::{Trend, TrendChange, TrendPoint};

@@ -139,8 +139,8 @@ pub struct SystemNow {
     pub sample: Option<Sample>,
     /// The model servers.
     pub backends: Vec<BackendState>,
-    /// The database in use, such as `sqlite`.
-    pub database: String,
+    /// The database in use.
+    pub database: DatabaseState,
     /// Runs going on now.
     pub running: u32,
     /// Runs that wait.
@@ -162,4 +162,19 @@ pub struct BackendState {
     pub version: Option<String>,
     /// Why it cannot be reached, and what to do.
     pub error: Option<String>,
+}
+
+/// The database: which one, where, and how large.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Object)]
+pub struct DatabaseState {
+    /// `sqlite` or `postgres`.
+    pub kind: String,
+    /// Its file, or the address of its server, without credentials.
+    pub place: String,
+    /// What it takes on the disk, bytes; null where it does not answer.
+    pub bytes: Option<u64>,
+    /// Of those, what deleted runs have left free, bytes; null where that is not known, as with Postgres.
+    pub free_bytes: Option<u64>,
+    /// Runs that are stored; null where it does not answer.
+    pub runs: Option<u64>,
 }

@@ -40,6 +40,7 @@ pub async fn serve(
         shutdown.await;
         stopping.cancel();
     };
+    app.start_keeping();
     let calibrating = app.clone();
     tokio::spawn(async move { calibrating.calibrate_when_idle().await });
     let served = Server::new_with_acceptor(bounded)

@@ -187,15 +187,36 @@ pub async fn text(work: &mut Work, run: &BenchmarkResponse) -> sqlx::Result<i64>
     work.fetch_one(find()).await?.get("id")
 }
 
-/// Removes the text and the facets that no run has any more.
-pub async fn prune(work: &mut Work, text: i64, facets: Vec<i64>) -> sqlx::Result<()> {
-    let unused = "delete from texts where id = $1
-         and not exists (select 1 from runs where runs.text_id = texts.id)";
-    work.execute(Statement::new(unused).bind(text)).await?;
-    for facet in facets {
-        let unused = "delete from facets where id = $1
-             and not exists (select 1 from run_facets where run_facets.facet = facets.id)";
-        work.execute(Statement::new(unused).bind(facet)).await?;
+/// Removes those of the texts, facets and models that no run has any more.
+pub async fn prune(
+    work: &mut Work,
+    texts: impl IntoIterator<Item = i64>,
+    facets: impl IntoIterator<Item = i64>,
+    models: Vec<i64>,
+) -> sqlx::Result<()> {
+    let mut unused = Statement::new("delete from texts where id in (");
+    unused.push_list(texts);
+    unused.push(") and not exists (select 1 from runs where runs.text_id = texts.id)");
+    work.execute(unused).await?;
+    let mut unused = Statement::new("delete from facets where id in (");
+    unused.push_list(facets);
+    unused.push(") and not exists (select 1 from run_facets where run_facets.facet = facets.id)");
+    work.execute(unused).await?;
+    if models.is_empty() {
+        return Ok(());
+    }
+    // Results are indexed by day first: they are looked through only for a model that no run names.
+    let mut unnamed = Statement::new("select id from models where id in (");
+    unnamed.push_list(models);
+    unnamed.push(
+        ") and not exists (select 1 from facets where facets.kind = 'model'
+            and facets.value = models.model || '@' || models.backend)",
+    );
+    for row in work.fetch_all(unnamed).await? {
+        let unused = "delete from models where id = $1
+             and not exists (select 1 from results where results.model = models.id)";
+        let model: i64 = row.get("id")?;
+        work.execute(Statement::new(unused).bind(model)).await?;
     }
     Ok(())
 }

@@ -4,7 +4,10 @@
 //! back; beside it stand the few columns that history filters and sorts by.
 
 mod calibrations;
+mod care;
+mod check;
 mod database;
+mod deletion;
 mod facets;
 mod history;
 mod owner;
@@ -22,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::SqliteError;
 use tokio::sync::OnceCell;
@@ -31,6 +35,7 @@ use self::owner::Owner;
 use self::postgres::Session;
 use crate::record::RunId;
 
+pub use self::care::OldRun;
 pub use self::transfer::{NewRun, RunText, Selection, StoredRun};
 
 /// What a database on a server is asked with.
@@ -109,6 +114,22 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    NotWritten {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// It is done on the server of the database, with its own tools.
+    #[error("a Postgres database is {what} on its server: use {with}")]
+    OfItsServer {
+        /// What was to be done.
+        what: &'static str,
+        /// With which tool it is done.
+        with: &'static str,
+    },
     /// A record cannot be written as JSON.
     #[error("the record cannot be written: {0}")]
     Unwritable(#[source] serde_json::Error),
@@ -133,6 +154,8 @@ enum Place {
         owner: OnceCell<Owner>,
     },
     Server {
+        /// Without credentials.
+        address: String,
         owner: OnceCell<Session>,
         restart_grace: Duration,
     },
@@ -143,10 +166,12 @@ impl Store {
     pub async fn open(url: &str, options: ServerOptions) -> Result<Self, StoreError> {
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let pool = postgres::open(url, options).await?;
+            let address = postgres::address(&pool);
             let patience = options.statement_timeout + options.connect_timeout;
             return Ok(Self {
                 database: Database::Postgres(Server { pool, patience }),
                 place: Arc::new(Place::Server {
+                    address,
                     owner: OnceCell::new(),
                     restart_grace: options.restart_grace,
                 }),
@@ -221,6 +246,7 @@ impl Store {
             Place::Server {
                 owner,
                 restart_grace,
+                ..
             } => {
                 if owner.get().is_some_and(|own| own.name() == name) {
                     return true;
@@ -243,17 +269,20 @@ impl StoreError {
             Self::Unreachable { source, .. } | Self::Database(source) => match source {
                 sqlx::Error::Io(error) => error.kind() != io::ErrorKind::StorageFull,
                 sqlx::Error::PoolTimedOut => true,
-                sqlx::Error::Database(error) => match error.code() {
-                    Some(code) if error.try_downcast_ref::<SqliteError>().is_some() => {
-                        sqlite::may_pass(&code)
-                    }
-                    Some(code) => postgres::may_pass(&code),
-                    None => false,
-                },
+                sqlx::Error::Database(error) => refusal_may_pass(error.as_ref()),
                 _ => false,
             },
             _ => false,
         }
+    }
+}
+
+/// Whether what a database refused it may take later.
+fn refusal_may_pass(error: &dyn DatabaseError) -> bool {
+    match error.code() {
+        Some(code) if error.try_downcast_ref::<SqliteError>().is_some() => sqlite::may_pass(&code),
+        Some(code) => postgres::may_pass(&code),
+        None => false,
     }
 }
 

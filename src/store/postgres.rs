@@ -54,6 +54,13 @@ pub async fn open(url: &str, options: ServerOptions) -> Result<PgPool, StoreErro
         .map_err(unreachable)
 }
 
+/// Where a database is, without credentials.
+pub fn address(pool: &PgPool) -> String {
+    let options = pool.connect_options();
+    let database = options.get_database().unwrap_or_default();
+    format!("{}:{}/{database}", options.get_host(), options.get_port())
+}
+
 /// Whether an SQLSTATE tells of something that passes: connections lost, the server starting, stopping or
 /// short of something other than disk, statements in each other's way, a standby not yet in charge.
 pub fn may_pass(code: &str) -> bool {

@@ -108,25 +108,6 @@ impl Store {
         Ok(Some(run))
     }
 
-    /// Deletes a run with all that belongs to it; whether there was one.
-    pub async fn delete_run(&self, id: &RunId) -> Result<bool, StoreError> {
-        let mut work = self.database.write().await?;
-        work.alone().await?;
-        let find = Statement::new("select run, text_id from runs where id = $1").bind(id.as_str());
-        let Some(row) = work.fetch_optional(find).await? else {
-            return Ok(false);
-        };
-        let run: i64 = row.get("run")?;
-        let own = Statement::new("select facet from run_facets where run = $1").bind(run);
-        let own = work.fetch_all(own).await?;
-        let own: Result<Vec<i64>, _> = own.iter().map(|row| row.get("facet")).collect();
-        let delete = Statement::new("delete from runs where run = $1").bind(run);
-        work.execute(delete).await?;
-        facets::prune(&mut work, row.get("text_id")?, own?).await?;
-        work.commit().await?;
-        Ok(true)
-    }
-
     /// Marks as interrupted what a process left behind that is no more; gives the runs' ids.
     pub async fn interrupt_unfinished(&self) -> Result<Vec<RunId>, StoreError> {
         let unfinished =

@@ -7,8 +7,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqlitePool};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, Row, SqlitePool};
 
 use super::{StoreError, migration_failed, without_credentials};
 
@@ -20,6 +22,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 /// History pages and records that can be read at once; each costs a file handle and its cache.
 const READERS: u32 = 4;
+
+/// Pages that are given back in one transaction: 2 MiB.
+const RELEASE: &str = "pragma incremental_vacuum(512)";
+/// How long emptying the log waits for those who read in it.
+const SHORT_WAIT: &str = "pragma busy_timeout = 100";
 
 /// Opens a database, makes it where there is none, and brings its schema up to date: the connection that
 /// writes, those that read, and the file where it is in one.
@@ -54,7 +61,13 @@ pub async fn open(url: &str) -> Result<(SqlitePool, SqlitePool, Option<PathBuf>)
             Box::pin(async move { Ok(is_free) })
         });
     }
-    let writer = match (one.connect_with(options.clone()).await, &file) {
+    let mut writing = options.clone();
+    if file.as_deref().is_none_or(is_empty) {
+        // The room of what is deleted can be given back. It can be said before the first page is written,
+        // or when all of them are written anew.
+        writing = writing.auto_vacuum(SqliteAutoVacuum::Incremental);
+    }
+    let writer = match (one.connect_with(writing).await, &file) {
         (Err(sqlx::Error::Database(error)), Some(path)) => {
             return Err(failed(path, io::Error::other(error.message().to_owned())));
         }
@@ -71,6 +84,63 @@ pub async fn open(url: &str) -> Result<(SqlitePool, SqlitePool, Option<PathBuf>)
         writer.clone()
     };
     Ok((writer, readers, file))
+}
+
+/// Gives some free pages back to the disk; whether there are more that can be given back.
+pub async fn release_some(writer: &SqlitePool) -> sqlx::Result<bool> {
+    let mut connection = writer.acquire().await?;
+    let free = "pragma freelist_count";
+    let before: i64 = sqlx::query_scalar(free).fetch_one(&mut *connection).await?;
+    if before == 0 {
+        return Ok(false);
+    }
+    sqlx::query(RELEASE).execute(&mut *connection).await?;
+    let after: i64 = sqlx::query_scalar(free).fetch_one(&mut *connection).await?;
+    Ok(after > 0 && after < before)
+}
+
+/// Writes the log into the file and empties it; `false` where somebody still reads what is in it.
+pub async fn empty_log(writer: &SqlitePool) -> sqlx::Result<bool> {
+    let mut connection = writer.acquire().await?;
+    // Whoever wants to write waits meanwhile.
+    sqlx::query(SHORT_WAIT).execute(&mut *connection).await?;
+    let done = sqlx::query("pragma wal_checkpoint(truncate)")
+        .fetch_one(&mut *connection)
+        .await;
+    let usual = format!("pragma busy_timeout = {}", BUSY_TIMEOUT.as_millis());
+    sqlx::query(sqlx::AssertSqlSafe(usual))
+        .execute(&mut *connection)
+        .await?;
+    match done {
+        Ok(row) => Ok(row.try_get::<i64, _>("busy")? == 0),
+        Err(sqlx::Error::Database(error)) if error.code().is_some_and(|it| may_pass(&it)) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes the database anew, and the index of its texts: what is free or marked as deleted is gone.
+pub async fn compact(writer: &SqlitePool) -> sqlx::Result<()> {
+    let mut connection = writer.acquire().await?;
+    for step in [
+        "insert into text_trigrams (text_trigrams) values ('optimize')",
+        "pragma auto_vacuum = incremental",
+        "vacuum",
+    ] {
+        sqlx::query(step).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Writes the database as it is at this moment into a new file.
+pub async fn copy_into(readers: &SqlitePool, file: &str) -> sqlx::Result<()> {
+    let mut connection = readers.acquire().await?;
+    sqlx::query("vacuum into $1")
+        .bind(file)
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
 }
 
 /// Whether an extended result code tells of a lock: the base code is `SQLITE_BUSY` or `SQLITE_LOCKED`.
@@ -122,6 +192,10 @@ fn prepare(path: &Path) -> io::Result<()> {
         .create(true)
         .open(path)
         .map(drop)
+}
+
+fn is_empty(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|about| about.len() == 0)
 }
 
 /// Of several processes that start at once one brings the schema up to date, and the others wait for it.

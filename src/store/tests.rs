@@ -1,5 +1,6 @@
 use chrono::Utc;
 
+mod care;
 mod history;
 mod migration;
 
@@ -200,6 +201,7 @@ async fn deleting_a_run_leaves_nothing_of_it() {
         "select count(*) as n from texts",
         "select count(*) as n from results",
         "select count(*) as n from chunks",
+        "select count(*) as n from models",
         "select count(*) as n from samples",
     ];
     for table in tables {

@@ -204,7 +204,7 @@ impl Store {
 }
 
 /// As many of the runs as have few enough results together, and one at least.
-async fn few(work: &mut Work, mut runs: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+pub(super) async fn few(work: &mut Work, mut runs: Vec<i64>) -> Result<Vec<i64>, StoreError> {
     if runs.is_empty() {
         return Ok(runs);
     }

@@ -2,6 +2,7 @@
 
 mod baseline;
 mod calibration;
+mod care;
 mod durability;
 mod exchange;
 mod objectives;

@@ -146,6 +146,59 @@ async fn what_is_deleted_is_gone_and_what_runs_is_not_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_are_deleted_at_once_and_what_stays_is_named() {
+    let server = start().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let run = server.run(&request(&[QUICK])).await;
+        ids.push(run["id"].as_str().unwrap().to_owned());
+    }
+    let started = server
+        .post("/api/benchmarks/start", &request(&[LONG]))
+        .await;
+    let open = started.body["id"].as_str().unwrap();
+    let nobody = "6742f0a1c3d2e1f0a9b8c7d6";
+    let path = |ids: &str| format!("/api/benchmarks/history?ids={ids}");
+    let some = format!("{},{},{open},{nobody}", ids[0], ids[1]);
+    let answer = server.delete(&path(&some)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(
+        answer.body,
+        json!({"deleted": 2, "running": [open], "unknown": [nobody]})
+    );
+    let left = server.get("/api/benchmarks/history").await.body;
+    let left: Vec<&str> = left
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(left, [open, ids[2].as_str()]);
+    for wrong in [String::new(), "xyz".into(), [nobody; 501].join(",")] {
+        server.delete(&path(&wrong)).await.problem(422);
+    }
+    server.delete("/api/benchmarks/history").await.problem(422);
+    server
+        .post(&format!("/api/benchmarks/{open}/cancel"), &json!(null))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_size_of_the_database_is_told() {
+    let server = start().await;
+    server.run(&request(&[QUICK])).await;
+    let database = &server.get("/api/system").await.body["database"];
+    assert_eq!(database["runs"], 1, "{database}");
+    assert!(database["bytes"].as_u64() > Some(10_000), "{database}");
+    let place = database["place"].as_str().unwrap();
+    match database["kind"].as_str().unwrap() {
+        "sqlite" => assert!(place.starts_with('/') && place.ends_with("test.db")),
+        "postgres" => assert!(place.contains("/test_") && !place.contains('@'), "{place}"),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_are_compared() {
     let server = start().await;
     let mut body = request(&["script:tokens=8,ttft=5,gap=2@reference"]);
