@@ -39,6 +39,8 @@ const OPTIONS: ServerOptions = ServerOptions {
 
 #[tokio::main]
 async fn main() {
+    // The program's own start does so too.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut arguments = std::env::args().skip(1).filter(|it| !it.starts_with("--"));
     let runs: usize = arguments.next().map_or(100_000, |it| it.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();

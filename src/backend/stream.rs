@@ -135,6 +135,13 @@ struct Reader<'a> {
     newest: (Duration, Clock),
 }
 
+/// Arrivals are kept to the microsecond: no stamp is right within less, and a series of them takes half
+/// the room.
+fn whole_microseconds(at: Duration) -> Duration {
+    let nanoseconds = at.saturating_add(Duration::from_nanos(500));
+    Duration::from_micros(u64::try_from(nanoseconds.as_micros()).unwrap_or(u64::MAX))
+}
+
 fn failure(code: ErrorCode, message: impl Into<String>) -> ErrorInfo {
     ErrorInfo {
         code,
@@ -191,9 +198,8 @@ impl<'a> Reader<'a> {
                     bytes,
                     _room,
                 } => {
-                    let at = self
-                        .sent
-                        .map_or(Duration::ZERO, |sent| at.saturating_duration_since(sent));
+                    let at = self.sent.map(|sent| at.saturating_duration_since(sent));
+                    let at = whole_microseconds(at.unwrap_or_default());
                     self.timeline.last_byte = Some(at);
                     self.newest = (at, clock);
                     self.framer.feed(&bytes);

@@ -56,11 +56,7 @@ pub fn measure(timeline: &Timeline) -> Measured {
         throughput,
         notes,
         chunks: Chunks {
-            offsets: timeline
-                .chunks
-                .iter()
-                .map(|c| whole_microseconds(c.at))
-                .collect(),
+            offsets: timeline.chunks.iter().map(|c| seconds(c.at)).collect(),
             sizes: timeline.chunks.iter().map(|c| c.bytes).collect(),
         },
     }
@@ -127,12 +123,6 @@ fn timing(timeline: &Timeline, waterfall: Vec<WaterfallPart>) -> Timing {
         clock_error: None,
         merged_chunks: merged(chunks),
     }
-}
-
-/// Arrivals are kept to the microsecond: no clock of a chunk is right within less.
-fn whole_microseconds(at: Duration) -> f64 {
-    let nanoseconds = at.saturating_add(Duration::from_nanos(500));
-    Duration::from_micros(u64::try_from(nanoseconds.as_micros()).unwrap_or(u64::MAX)).as_secs_f64()
 }
 
 fn longest_gap(chunks: &[Chunk]) -> Option<f64> {

@@ -85,9 +85,16 @@ async fn note_run(http: &reqwest::Client, url: &str, acknowledged: &Acknowledged
     Some(())
 }
 
-/// Two at once ask for runs, for a random while.
+/// Two at once ask for runs, until a random number of results is acknowledged, and a random while longer.
 fn work_a_while(server: &Running, acknowledged: &Acknowledged) {
-    let while_ = Duration::from_millis(rand::random_range(5..400));
+    let results = acknowledged.results() + rand::random_range(0..8);
+    let longer = Duration::from_millis(rand::random_range(0..40));
+    let enough = async {
+        while acknowledged.results() < results {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(longer).await;
+    };
     blocking(async {
         let both = async {
             tokio::join!(
@@ -95,7 +102,12 @@ fn work_a_while(server: &Running, acknowledged: &Acknowledged) {
                 burden(&server.url, acknowledged)
             )
         };
-        let _ = tokio::time::timeout(while_, both).await;
+        let patience = tokio::time::sleep(crate::support::PATIENCE);
+        tokio::select! {
+            _ = both => {}
+            () = enough => {}
+            () = patience => panic!("nothing was acknowledged"),
+        }
     });
 }
 
@@ -244,14 +256,19 @@ fn a_full_disk_ends_a_run_with_a_reason_and_what_was_measured_is_stored_later() 
     let reason = run["status_reason"].as_str().unwrap();
     assert!(reason.contains("could not be stored"), "{reason}");
     let results = run["results"].as_array().unwrap().len();
+    let pid = server.child.id().to_string();
+    let grant = |most: &str| {
+        let limit = format!("--fsize={most}:unlimited");
+        let mut command = Command::new("prlimit");
+        let granted = command.args(["--pid", &pid, &limit]).status();
+        assert!(granted.unwrap().success());
+    };
+    // Not a byte more.
+    grant("0");
     let refused = server.ask("POST", "/api/benchmarks/start", Some(&request(1, 2)));
     assert_eq!(refused["status"], 503, "{refused}");
     // The disk has room again.
-    let pid = server.child.id().to_string();
-    let freed = Command::new("prlimit")
-        .args(["--pid", &pid, "--fsize=unlimited"])
-        .status();
-    assert!(freed.unwrap().success());
+    grant("unlimited");
     server.wait_for("the run is stored now");
     server.signal("-KILL");
     server.end();
