@@ -23,8 +23,8 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 /// History pages and records that can be read at once; each costs a file handle and its cache.
 const READERS: u32 = 4;
 
-/// Pages that are given back in one transaction: 2 MiB.
-const RELEASE: &str = "pragma incremental_vacuum(512)";
+/// Pages that are given back in one transaction, half a mebibyte: others who write wait for it.
+const RELEASE: &str = "pragma incremental_vacuum(128)";
 /// How long emptying the log waits for those who read in it.
 const SHORT_WAIT: &str = "pragma busy_timeout = 100";
 
