@@ -6,6 +6,8 @@ mod error;
 mod exchange;
 mod execution;
 mod models;
+mod saved;
+mod statistics;
 mod system;
 mod unsaved;
 
@@ -37,8 +39,8 @@ use crate::machine::{self, Machine, Watch};
 use crate::measure::{self, GapPool, Price, RateCourse};
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, Comparison, EventId, HistoryPage, HistoryQuery,
-    LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId, SavedPrompt,
-    Status, SystemInfo, Validity,
+    LoadPattern, ModelName, ModelSummary, RunEvent, RunFinished, RunId, Status, SystemInfo,
+    Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -95,6 +97,8 @@ struct Inner {
     /// What this machine is, and when that was asked.
     system_info: tokio::sync::Mutex<Option<(Instant, SystemInfo)>>,
     calibrations: Calibrations,
+    /// Held while sums for statistics are made: one does it for all.
+    summing: tokio::sync::Mutex<()>,
     /// Ended, but not in the database yet.
     unsaved: Mutex<HashMap<RunId, BenchmarkResponse>>,
     /// Runs as long as the program does.
@@ -136,6 +140,7 @@ impl App {
             states: States::default(),
             system_info: tokio::sync::Mutex::default(),
             calibrations: Calibrations::default(),
+            summing: tokio::sync::Mutex::default(),
             unsaved: Mutex::default(),
             _reference: reference,
         };
@@ -392,41 +397,6 @@ impl App {
         tokio::task::spawn_blocking(move || measure::compare_runs(&runs))
             .await
             .map_err(|error| AppError::Conflict(format!("the comparison failed: {error}")))
-    }
-
-    /// Saved prompts, newest first.
-    pub async fn prompts(&self) -> Result<Vec<SavedPrompt>, AppError> {
-        Ok(self.inner.store.prompts().await?)
-    }
-
-    /// Saves a prompt.
-    pub async fn save_prompt(&self, prompt: NewPrompt) -> Result<SavedPrompt, AppError> {
-        let problems = prompt.problems(&self.config.request_limits());
-        if !problems.is_empty() {
-            return Err(AppError::Invalid(problems));
-        }
-        let now = Utc::now();
-        let NewPrompt { name, text } = prompt;
-        let saved = SavedPrompt {
-            id: RunId::new(now),
-            name,
-            text,
-            created_at: now,
-        };
-        self.inner.store.save_prompt(&saved).await?;
-        Ok(saved)
-    }
-
-    /// Deletes a saved prompt.
-    pub async fn delete_prompt(&self, id: &RunId) -> Result<(), AppError> {
-        if self.inner.store.delete_prompt(id).await? {
-            Ok(())
-        } else {
-            Err(AppError::UnknownId {
-                what: "prompt",
-                id: id.to_string(),
-            })
-        }
     }
 
     /// Whether the database answers.

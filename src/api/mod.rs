@@ -10,7 +10,9 @@ mod models;
 mod payload;
 mod problem;
 mod prompts;
+mod statistics;
 mod system;
+mod views;
 
 use std::sync::Arc;
 
@@ -35,6 +37,8 @@ enum Part {
     System,
     /// Prompts saved for later.
     Prompts,
+    /// Views of the history saved by a name.
+    Views,
     /// Whether the program works.
     Health,
 }
@@ -43,7 +47,9 @@ type Resources = (
     benchmarks::Benchmarks,
     models::Models,
     prompts::Prompts,
+    statistics::Statistics,
     system::System,
+    views::Views,
     health::Health,
 );
 
@@ -52,7 +58,9 @@ fn service() -> OpenApiService<Resources, ()> {
         benchmarks::Benchmarks,
         models::Models,
         prompts::Prompts,
+        statistics::Statistics,
         system::System,
+        views::Views,
         health::Health,
     );
     OpenApiService::new(resources, "Ollama Benchmarker", env!("CARGO_PKG_VERSION"))

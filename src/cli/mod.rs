@@ -25,6 +25,7 @@ mod run;
 mod serve;
 mod show;
 mod signals;
+mod statistics;
 mod values;
 
 use std::path::PathBuf;
@@ -76,6 +77,8 @@ enum Command {
     Models(models::Models),
     /// List the stored runs
     History(history::History),
+    /// What the stored runs say about each model
+    Statistics(statistics::Statistics),
     /// Show one stored run
     Show(show::Show),
     /// Compare stored runs with the first of them, or the models of one run
@@ -154,6 +157,7 @@ impl Cli {
             Some(Command::Run(command)) => Box::pin(command.execute(config)).await,
             Some(Command::Models(command)) => command.execute(config).await,
             Some(Command::History(command)) => command.execute(config).await,
+            Some(Command::Statistics(command)) => command.execute(config).await,
             Some(Command::Show(command)) => command.execute(config).await,
             Some(Command::Compare(command)) => command.execute(config).await,
             Some(Command::Calibrate(command)) => command.execute(config).await,

@@ -15,7 +15,9 @@ mod runs;
 mod samples;
 mod series;
 mod sqlite;
+mod statistics;
 mod transfer;
+mod views;
 
 use std::io;
 use std::path::PathBuf;
@@ -31,6 +33,7 @@ use self::owner::Owner;
 use self::postgres::Session;
 use crate::record::RunId;
 
+pub use self::statistics::{Figures, Level, OfDay, Pages, StoredModel, Sum, place_behind};
 pub use self::transfer::{NewRun, RunText, Selection, StoredRun};
 
 /// What a database on a server is asked with.

@@ -2,6 +2,7 @@ use chrono::Utc;
 
 mod history;
 mod migration;
+mod statistics;
 
 use sqlx::Connection;
 

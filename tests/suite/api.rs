@@ -10,6 +10,7 @@ mod load;
 mod runs;
 mod schema;
 mod specification;
+mod statistics;
 
 use serde_json::{Value, json};
 
