@@ -1,6 +1,7 @@
 //! The ways through the house as straight functions; what `api`, `web` and `cli` call.
 
 mod calibration;
+mod deletion;
 mod earlier;
 mod error;
 mod exchange;
@@ -36,11 +37,10 @@ use crate::backend::transport::{Deadlines, Transport};
 use crate::backend::{self, BackendError};
 use crate::config::{Config, DatabaseConfig};
 use crate::machine::{self, Machine, Watch};
-use crate::measure::{self, GapPool, Price, RateCourse};
+use crate::measure::{GapPool, Price, RateCourse};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, EventId, HistoryPage, HistoryQuery,
-    LoadPattern, ModelName, ModelSummary, RunEvent, RunFinished, RunId, Status, SystemInfo,
-    Validity,
+    BenchmarkRequest, BenchmarkResponse, EventId, HistoryPage, HistoryQuery, LoadPattern,
+    ModelName, ModelSummary, RunEvent, RunFinished, RunId, Status, SystemInfo, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -65,8 +65,6 @@ pub struct BackendModels {
 
 /// Nobody types more, and the database refuses much longer patterns.
 const LONGEST_SEARCH: usize = 1000;
-/// More runs in one comparison are more than anybody compares, and each is read whole.
-const MOST_COMPARED: usize = 100;
 /// How often the record of a run in another process is read.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How long processes have to come back after the server of the database was started.
@@ -373,30 +371,6 @@ impl App {
             over: false,
         };
         Ok(Box::pin(follower.follow(&run)))
-    }
-
-    /// Two or more runs compared; within one run, its models.
-    pub async fn compare(&self, ids: &[RunId]) -> Result<Comparison, AppError> {
-        if ids.len() > MOST_COMPARED {
-            let message = format!("at most {MOST_COMPARED} runs");
-            return Err(AppError::invalid("/ids", message));
-        }
-        let mut runs = Vec::new();
-        for id in ids {
-            runs.push(self.record(id).await?);
-        }
-        let sets: usize = runs
-            .iter()
-            .map(|run| run.environment.models.len().max(1))
-            .sum();
-        if sets < 2 {
-            let message = "a comparison needs two runs, or one run of two models".into();
-            return Err(AppError::invalid("/ids", message));
-        }
-        // The bootstrap takes a while on many results; other requests go on meanwhile.
-        tokio::task::spawn_blocking(move || measure::compare_runs(&runs))
-            .await
-            .map_err(|error| AppError::Conflict(format!("the comparison failed: {error}")))
     }
 
     /// Whether the database answers.

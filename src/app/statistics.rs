@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
 use super::{App, AppError, check_search};
 use crate::measure::{MOST_EXACT, Tallies, Tally};
@@ -47,6 +47,32 @@ impl App {
         tokio::task::spawn_blocking(move || statistics_of(&models, tallies))
             .await
             .map_err(|error| AppError::Conflict(format!("the statistics failed: {error}")))
+    }
+
+    /// The same of each of the last days that have a result, so many days at most where the filter has
+    /// no beginning.
+    pub async fn daily_statistics(
+        &self,
+        query: &HistoryQuery,
+        days: i64,
+    ) -> Result<Vec<ModelStatistics>, AppError> {
+        let mut query = query.clone();
+        if query.from.is_none() {
+            let store = &self.inner.store;
+            let chosen = chosen(store.figures().await?.models().await?, &query);
+            let numbers = numbers(&chosen, &query);
+            let Asked { days: whole, edges } = Asked::of(&query);
+            let end = edges.last().map_or(whole.end, |(day, _)| day + 1);
+            let newest = match &numbers {
+                Some(numbers) if numbers.is_empty() => None,
+                numbers => store.newest_day(end, numbers.as_deref()).await?,
+            };
+            let Some(newest) = newest else {
+                return Ok(Vec::new());
+            };
+            query.from = date(newest - days + 1).map(|day| day.and_time(NaiveTime::MIN).and_utc());
+        }
+        self.statistics(&query, Some(Bucket::Day)).await
     }
 
     async fn by_sums(

@@ -24,6 +24,7 @@ mod rank_test;
 mod selection;
 mod stalls;
 mod statistics;
+mod step;
 mod summary;
 mod surroundings;
 mod sustained;
@@ -42,11 +43,11 @@ mod fixture;
 #[cfg(test)]
 mod vectors;
 
-pub use baseline::{AgainstBaseline, against_baseline, is_same_machine, is_same_work};
+pub use baseline::{AgainstBaseline, against_baseline, is_same_machine, is_same_work, work_of};
 pub use clock_error::{CalibratedStream, clock_error, clock_error_at};
 pub use comparison::compare;
 pub use decision::is_decided;
-pub use difference::compare_runs;
+pub use difference::{compare_models, compare_runs};
 pub use energy::{Price, energy, energy_sentences};
 pub use headline::headline;
 pub use impact::impact;
@@ -57,6 +58,7 @@ pub use objective::{goodput, missed_objectives, objective_outcomes, objective_se
 pub use stalls::{Movement, Stall, stall_sentence, stalls};
 pub use statistics::FEWEST_FOR_INTERVAL;
 pub use statistics::distribution;
+pub use step::{Direction, Step, step};
 pub use summary::{GapPool, summarize};
 pub use surroundings::{is_elsewhere, placement_sentences, samples_of, surround};
 pub use sustained::{RateCourse, rate_change_sentences};

@@ -7,6 +7,7 @@
 mod calibration;
 mod comparison;
 mod cooldown;
+mod deletion;
 mod energy;
 mod event;
 mod exchange;
@@ -30,6 +31,7 @@ mod view;
 pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
 pub use comparison::{Comparison, ComparisonRow, OutputComparison, TextDifference, Verdict};
 pub use cooldown::{Cooldown, CooledDown};
+pub use deletion::DeleteReport;
 pub use energy::{Energy, EnergySummary, RateChange};
 pub use event::{
     CoolingDown, EventId, Queued, RequestFinished, RequestStarted, RunEvent, RunFinished,

@@ -7,6 +7,7 @@ mod calibrations;
 mod database;
 mod facets;
 mod history;
+mod neighbours;
 mod owner;
 mod packing;
 mod postgres;
