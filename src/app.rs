@@ -8,6 +8,8 @@ mod error;
 mod exchange;
 mod execution;
 mod models;
+mod saved;
+mod statistics;
 mod system;
 mod unsaved;
 
@@ -36,11 +38,11 @@ use crate::backend::{self, BackendError};
 use crate::clock::time_of_day;
 use crate::config::{Config, DatabaseConfig};
 use crate::machine::{self, Machine, Watch};
-use crate::measure::{self, GapPool, Price, RateCourse};
+use crate::measure::{GapPool, Price, RateCourse};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, Comparison, DatabaseState, EventId, HistoryPage,
-    HistoryQuery, LoadPattern, ModelName, ModelSummary, NewPrompt, RunEvent, RunFinished, RunId,
-    SavedPrompt, Status, SystemInfo, Validity,
+    BenchmarkRequest, BenchmarkResponse, DatabaseState, EventId, HistoryPage, HistoryQuery,
+    LoadPattern, ModelName, ModelSummary, RunEvent, RunFinished, RunId, Status, SystemInfo,
+    Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
@@ -66,8 +68,6 @@ pub struct BackendModels {
 
 /// Nobody types more, and the database refuses much longer patterns.
 const LONGEST_SEARCH: usize = 1000;
-/// More runs in one comparison are more than anybody compares, and each is read whole.
-const MOST_COMPARED: usize = 100;
 /// How often the record of a run in another process is read.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How long processes have to come back after the server of the database was started.
@@ -98,6 +98,8 @@ struct Inner {
     /// What this machine is, and when that was asked.
     system_info: tokio::sync::Mutex<Option<(Instant, SystemInfo)>>,
     calibrations: Calibrations,
+    /// Held while sums for statistics are made: one does it for all.
+    summing: tokio::sync::Mutex<()>,
     /// Ended, but not in the database yet.
     unsaved: Mutex<HashMap<RunId, BenchmarkResponse>>,
     /// Told when a run ended or was deleted.
@@ -143,6 +145,7 @@ impl App {
             states: States::default(),
             system_info: tokio::sync::Mutex::default(),
             calibrations: Calibrations::default(),
+            summing: tokio::sync::Mutex::default(),
             unsaved: Mutex::default(),
             care: Notify::new(),
             database: tokio::sync::Mutex::default(),
@@ -368,65 +371,6 @@ impl App {
             over: false,
         };
         Ok(Box::pin(follower.follow(&run)))
-    }
-
-    /// Two or more runs compared; within one run, its models.
-    pub async fn compare(&self, ids: &[RunId]) -> Result<Comparison, AppError> {
-        if ids.len() > MOST_COMPARED {
-            let message = format!("at most {MOST_COMPARED} runs");
-            return Err(AppError::invalid("/ids", message));
-        }
-        let mut runs = Vec::new();
-        for id in ids {
-            runs.push(self.record(id).await?);
-        }
-        let sets: usize = runs
-            .iter()
-            .map(|run| run.environment.models.len().max(1))
-            .sum();
-        if sets < 2 {
-            let message = "a comparison needs two runs, or one run of two models".into();
-            return Err(AppError::invalid("/ids", message));
-        }
-        // The bootstrap takes a while on many results; other requests go on meanwhile.
-        tokio::task::spawn_blocking(move || measure::compare_runs(&runs))
-            .await
-            .map_err(|error| AppError::Conflict(format!("the comparison failed: {error}")))
-    }
-
-    /// Saved prompts, newest first.
-    pub async fn prompts(&self) -> Result<Vec<SavedPrompt>, AppError> {
-        Ok(self.inner.store.prompts().await?)
-    }
-
-    /// Saves a prompt.
-    pub async fn save_prompt(&self, prompt: NewPrompt) -> Result<SavedPrompt, AppError> {
-        let problems = prompt.problems(&self.config.request_limits());
-        if !problems.is_empty() {
-            return Err(AppError::Invalid(problems));
-        }
-        let now = time_of_day();
-        let NewPrompt { name, text } = prompt;
-        let saved = SavedPrompt {
-            id: RunId::new(now),
-            name,
-            text,
-            created_at: now,
-        };
-        self.inner.store.save_prompt(&saved).await?;
-        Ok(saved)
-    }
-
-    /// Deletes a saved prompt.
-    pub async fn delete_prompt(&self, id: &RunId) -> Result<(), AppError> {
-        if self.inner.store.delete_prompt(id).await? {
-            Ok(())
-        } else {
-            Err(AppError::UnknownId {
-                what: "prompt",
-                id: id.to_string(),
-            })
-        }
     }
 
     /// Whether the database answers.

@@ -397,7 +397,9 @@ impl Benchmarks {
 
     /// Compare benchmarks
     ///
-    /// The first is the baseline. One run of several models is compared by its models.
+    /// The first is the baseline. One run of several models is compared by its models. With `models`
+    /// instead of `ids` models are compared over their newest 200 stored runs, as far as those asked all of
+    /// them for the same: the newest work that they have in common.
     #[oai(
         path = "/api/benchmarks/compare",
         method = "get",
@@ -408,10 +410,34 @@ impl Benchmarks {
         &self,
         app: Data<&App>,
         /// Ids of the runs, parted by commas.
-        ids: Query<String>,
+        ids: Query<Option<String>>,
+        /// The models, `NAME` or `NAME@BACKEND`, each in a parameter of its own; or all in one, parted by
+        /// commas.
+        models: Query<Option<Vec<String>>>,
     ) -> Result<Answer<Comparison>, Failure> {
-        Ok(Answer(app.compare(&parse_ids(&[ids.0])?).await?))
+        let ids = parse_ids(ids.0.as_slice())?;
+        let mut models = models.0.unwrap_or_default();
+        if let [all] = models.as_slice() {
+            models = listed(Some(all)).map(str::to_owned).collect();
+        }
+        if models.is_empty() {
+            return Ok(Answer(app.compare(&ids).await?));
+        }
+        if !ids.is_empty() {
+            return Err(Problem::invalid(vec![FieldError {
+                pointer: "/models".into(),
+                message: "either `ids` or `models` is compared, not both".into(),
+            }])
+            .into());
+        }
+        Ok(Answer(app.compare_models(&models).await?))
     }
+}
+
+/// The parts of a text that commas part.
+fn listed(text: Option<&str>) -> impl Iterator<Item = &str> {
+    let parts = text.unwrap_or_default().split(',').map(str::trim);
+    parts.filter(|part| !part.is_empty())
 }
 
 /// Once the program is stopping a run ends soon, and its last event shall still be heard.

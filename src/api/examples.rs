@@ -15,10 +15,10 @@ use crate::measure::{self, timeline};
 use crate::record::{
     BackendState, BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Calibration, Clock, Cpu,
     DatabaseState, DeleteReport, Environment, FieldError, Gpu, GpuSample, ImportError,
-    ImportReport, Location, Memory, ModelDetails, ModelEnvironment, ModelName, ModelSummary,
-    NewPrompt, Pressure, RunEvent, RunFinished, RunId, RunStarted, Sample, Samples, SavedPrompt,
-    ServerSample, ServerState, Status, SystemImpact, SystemInfo, SystemNow, TextArrived, Trend,
-    UnknownFigure, Validity,
+    ImportReport, Location, Memory, ModelDetails, ModelEnvironment, ModelName, ModelStatistics,
+    ModelSummary, NewPrompt, NewView, Pressure, RunEvent, RunFinished, RunId, RunStarted, Sample,
+    Samples, SavedPrompt, SavedView, ServerSample, ServerState, Status, StoredFigures,
+    SystemImpact, SystemInfo, SystemNow, TextArrived, Trend, UnknownFigure, Validity,
 };
 
 /// The examples of one operation.
@@ -96,6 +96,12 @@ pub fn of(operation: &str) -> Examples {
         "savePrompt" => {
             let SavedPrompt { name, text, .. } = prompt();
             Examples::exchange(NewPrompt { name, text }, prompt())
+        }
+        "getStatistics" => Examples::answer([statistics()]),
+        "listViews" => Examples::answer([view()]),
+        "saveView" => {
+            let SavedView { name, query, .. } = view();
+            Examples::exchange(NewView { name, query }, view())
         }
         "getHealth" | "getReadiness" => Examples::answer(health::State::fine()),
         _ => Examples::default(),
@@ -479,6 +485,40 @@ fn system() -> SystemNow {
         },
         running: 0,
         queued: 0,
+    }
+}
+
+/// The requests of one day, all alike but for their time to the first chunk.
+fn statistics() -> ModelStatistics {
+    let mut tally = measure::Tally::default();
+    for request in 0..200 {
+        let first = 0.1 + 0.0001 * request as f64;
+        tally.add(&StoredFigures {
+            run: request / 2,
+            position: request % 2,
+            day: 0,
+            model: 0,
+            is_failed: request == 199,
+            figures: [
+                Some(first),
+                Some(0.02),
+                Some(2.1),
+                Some(2.11),
+                Some(50.0),
+                Some(190.0),
+            ],
+        });
+    }
+    let day = moment().date_naive();
+    tally.statistics("llama3.2:1b".into(), "ollama".into(), Some(day))
+}
+
+fn view() -> SavedView {
+    SavedView {
+        id: id(),
+        name: "nightly runs that failed".into(),
+        query: "tag=nightly&status=failed".into(),
+        created_at: moment(),
     }
 }
 

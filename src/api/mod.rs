@@ -11,7 +11,9 @@ mod models;
 mod payload;
 mod problem;
 mod prompts;
+mod statistics;
 mod system;
+mod views;
 
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ enum Part {
     System,
     /// Prompts saved for later.
     Prompts,
+    /// Views of the history saved by a name.
+    Views,
     /// Whether the program works.
     Health,
 }
@@ -45,7 +49,9 @@ type Resources = (
     exchange::Exchange,
     models::Models,
     prompts::Prompts,
+    statistics::Statistics,
     system::System,
+    views::Views,
     health::Health,
 );
 
@@ -55,7 +61,9 @@ fn service() -> OpenApiService<Resources, ()> {
         exchange::Exchange,
         models::Models,
         prompts::Prompts,
+        statistics::Statistics,
         system::System,
+        views::Views,
         health::Health,
     );
     OpenApiService::new(resources, "Ollama Benchmarker", env!("CARGO_PKG_VERSION"))

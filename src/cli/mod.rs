@@ -31,6 +31,7 @@ mod run;
 mod serve;
 mod show;
 mod signals;
+mod statistics;
 mod values;
 
 use std::path::PathBuf;
@@ -82,6 +83,8 @@ enum Command {
     Models(models::Models),
     /// List the stored runs
     History(history::History),
+    /// What the stored runs say about each model
+    Statistics(statistics::Statistics),
     /// Show one stored run
     Show(show::Show),
     /// Compare stored runs with the first of them, or the models of one run
@@ -170,6 +173,7 @@ impl Cli {
             Some(Command::Run(command)) => Box::pin(command.execute(config)).await,
             Some(Command::Models(command)) => command.execute(config).await,
             Some(Command::History(command)) => command.execute(config).await,
+            Some(Command::Statistics(command)) => command.execute(config).await,
             Some(Command::Show(command)) => command.execute(config).await,
             Some(Command::Compare(command)) => command.execute(config).await,
             Some(Command::Export(command)) => command.execute(config).await,

@@ -93,6 +93,13 @@ pub fn is_same_work(one: &BenchmarkRequest, other: &BenchmarkRequest) -> bool {
     work(one) == work(other)
 }
 
+/// What a request asks its models for, in words that are the same where the work is.
+pub fn work_of(request: &BenchmarkRequest) -> String {
+    work(request)
+        .map(|work| work.to_string())
+        .unwrap_or_default()
+}
+
 fn work(request: &BenchmarkRequest) -> Option<Value> {
     let mut work = serde_json::to_value(request).ok()?;
     let fields = work.as_object_mut()?;

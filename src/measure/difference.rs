@@ -7,7 +7,9 @@ use super::outputs::compare_outputs;
 use super::participant::{Participant, labels, participants};
 use super::statistics::{median, sorted};
 use super::wording::{excerpt, list};
-use crate::record::{BenchmarkResponse, BenchmarkResult, Comparison, Container, Gpu, Placement};
+use crate::record::{
+    BenchmarkResponse, BenchmarkResult, Comparison, Container, Gpu, ModelName, Placement, RunId,
+};
 
 /// Longest value of a setting that is quoted in a difference, characters.
 const LONGEST_QUOTE: usize = 80;
@@ -32,7 +34,34 @@ const NOT_SET_UP: [&str; 8] = [
 /// models.
 pub fn compare_runs(runs: &[BenchmarkResponse]) -> Comparison {
     let all: Vec<Participant> = runs.iter().flat_map(participants).collect();
-    let labels = labels(&all);
+    let ids = runs.iter().map(|run| run.id.clone());
+    compare_participants(&all, ids.collect())
+}
+
+/// Compares models with the first of them, each over all requests of some runs of it, the newest run
+/// first: that one tells the set-up.
+pub fn compare_models(models: &[(ModelName, Vec<BenchmarkResponse>)]) -> Comparison {
+    let mut ids: Vec<RunId> = Vec::new();
+    let mut all: Vec<Participant> = Vec::new();
+    for (model, runs) in models {
+        let of_model = runs.iter().flat_map(participants);
+        let mut of_model =
+            of_model.filter(|it| it.model == model.name && it.backend == model.backend);
+        if let Some(mut newest) = of_model.next() {
+            newest.results.extend(of_model.flat_map(|it| it.results));
+            all.push(newest);
+        }
+        for run in runs {
+            if !ids.contains(&run.id) {
+                ids.push(run.id.clone());
+            }
+        }
+    }
+    compare_participants(&all, ids)
+}
+
+fn compare_participants(all: &[Participant], runs: Vec<RunId>) -> Comparison {
+    let labels = labels(all);
     let sets: Vec<(String, Vec<&BenchmarkResult>)> = labels
         .iter()
         .cloned()
@@ -40,9 +69,10 @@ pub fn compare_runs(runs: &[BenchmarkResponse]) -> Comparison {
         .collect();
     Comparison {
         rows: compare(&sets),
-        differences: differences(&all, &labels),
-        outputs: compare_outputs(&all, &labels),
+        differences: differences(all, &labels),
+        outputs: compare_outputs(all, &labels),
         labels,
+        runs,
     }
 }
 
@@ -283,6 +313,32 @@ mod tests {
         assert_eq!(found.differences, Vec::<String>::new());
         assert!(found.rows.iter().all(|row| row.candidate == "b"));
         assert!(!found.rows.is_empty());
+    }
+
+    #[test]
+    fn models_are_compared_over_all_their_runs() {
+        let of = |id: &str, model: &str, version: &str, rate: f64| {
+            let mut run = run(&[model, "other"], at_rates(model, &[rate; 4]));
+            run.id = id.parse().unwrap();
+            run.environment.models[0].backend_version = Some(version.into());
+            run
+        };
+        let a = vec![
+            of("0123456789abcdef01234569", "a", "2", 10.0),
+            of("0123456789abcdef01234567", "a", "1", 12.0),
+        ];
+        let b = vec![of("0123456789abcdef01234568", "b", "2", 20.0)];
+        let model = |text: &str| text.parse::<ModelName>().unwrap();
+        let found = compare_models(&[(model("a@ollama"), a), (model("b@ollama"), b)]);
+        assert_eq!(found.labels, ["a", "b"]);
+        assert_eq!(found.differences, Vec::<String>::new());
+        assert_eq!(found.runs.len(), 3);
+        let rate = found
+            .rows
+            .iter()
+            .find(|it| it.metric == "output_tokens_per_second");
+        let rate = rate.unwrap();
+        assert_eq!((rate.baseline_n, rate.candidate_n), (8, 4));
     }
 
     #[test]

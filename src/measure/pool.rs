@@ -136,13 +136,14 @@ fn count(counts: &mut Histogram<u64>, seconds: f64) {
 
 /// Number, ends, mean and spread, exactly and without keeping the values (Welford 1962; merged as by
 /// Chan, Golub and `LeVeque` 1979).
-#[derive(Clone, Copy, Debug)]
-struct Moments {
-    n: u64,
-    min: f64,
-    max: f64,
-    mean: f64,
-    squares: f64,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Moments {
+    pub(super) n: u64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) mean: f64,
+    /// Squared distances from the mean, added up.
+    pub(super) squares: f64,
 }
 
 impl Default for Moments {
@@ -158,7 +159,7 @@ impl Default for Moments {
 }
 
 impl Moments {
-    fn add(&mut self, value: f64) {
+    pub(super) fn add(&mut self, value: f64) {
         self.n += 1;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
@@ -167,7 +168,7 @@ impl Moments {
         self.squares += distance * (value - self.mean);
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         if other.n == 0 {
             return;
         }
@@ -182,7 +183,7 @@ impl Moments {
     }
 
     /// Of the sample (n − 1).
-    fn standard_deviation(&self) -> Option<f64> {
+    pub(super) fn standard_deviation(&self) -> Option<f64> {
         (self.n >= 2)
             .then(|| (self.squares / (self.n - 1) as f64).sqrt())
             .and_then(finite)
@@ -190,7 +191,7 @@ impl Moments {
 }
 
 /// Values that occur more than once, in order: each with the number of values up to it.
-struct Steps(Vec<(f64, usize)>);
+pub(super) struct Steps(Vec<(f64, usize)>);
 
 impl Steps {
     /// A bin's value is its middle, but never beyond the ends.
@@ -218,7 +219,7 @@ impl Steps {
         Self::counted(bins)
     }
 
-    fn counted(bins: impl IntoIterator<Item = (f64, u64)>) -> Self {
+    pub(super) fn counted(bins: impl IntoIterator<Item = (f64, u64)>) -> Self {
         let mut until = 0_usize;
         let steps = bins.into_iter().map(|(value, count)| {
             until = until.saturating_add(usize::try_from(count).unwrap_or(usize::MAX));

@@ -40,21 +40,28 @@ pub fn distribution(values: &[f64]) -> Distribution {
 
 /// The figures that follow from the order of values alone.
 pub(super) fn ranks<O: Ordered + ?Sized>(values: &O) -> Distribution {
+    let interval = median_interval(values);
+    Distribution {
+        median_low: interval.map(|(low, _)| low),
+        median_high: interval.map(|(_, high)| high),
+        ..percentiles(values)
+    }
+}
+
+/// The median, and the percentiles that there are values enough for.
+pub(super) fn percentiles<O: Ordered + ?Sized>(values: &O) -> Distribution {
     let n = values.count();
     let percentile = |fewest: usize, share: f64| {
         (n >= fewest)
             .then(|| quantile(values, share))
             .and_then(finite)
     };
-    let interval = median_interval(values);
     Distribution {
         median: median(values),
         p90: percentile(FEWEST_FOR_P90, 0.90),
         p95: percentile(FEWEST_FOR_P95, 0.95),
         p99: percentile(FEWEST_FOR_P99, 0.99),
         percentile_reason: percentile_reason(n),
-        median_low: interval.map(|(low, _)| low),
-        median_high: interval.map(|(_, high)| high),
         ..Distribution::default()
     }
 }

@@ -3,6 +3,8 @@
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
+use super::RunId;
+
 /// Whether a difference is real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[serde(rename_all = "snake_case")]
@@ -59,6 +61,8 @@ pub struct Comparison {
     /// Whether the candidates wrote what the baseline wrote: an entry for each candidate and prompt
     /// that both answered, of at most 20 prompts.
     pub outputs: Vec<OutputComparison>,
+    /// The runs whose requests were compared.
+    pub runs: Vec<RunId>,
 }
 
 /// Answers of a candidate to one prompt, held against the baseline's.

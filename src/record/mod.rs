@@ -22,9 +22,11 @@ mod request;
 mod response;
 mod result;
 mod sample;
+mod statistics;
 mod synthetic;
 mod system;
 mod trend;
+mod view;
 
 pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
 pub use care::{CheckFinding, CheckReport, DeleteReport, Keep, PruneReport};
@@ -58,9 +60,11 @@ pub use sample::{
     GpuSample, Pressure, RemoteSamples, Sample, SampleRemark, SamplerCost, Samples, ServerSample,
     ServerState,
 };
+pub use statistics::{Bucket, FigureStatistics, ModelStatistics, StoredFigures};
 pub use synthetic::Synthetic;
 pub use system::{
     BackendState, Container, Cpu, DatabaseState, Gpu, GpuProcess, Memory, SystemInfo, SystemNow,
     UnknownFigure,
 };
 pub use trend::{Trend, TrendChange, TrendPoint};
+pub use view::{NewView, SavedView};

@@ -74,21 +74,35 @@ pub fn storable(text: &str) -> String {
 
 /// Gives a run its facets.
 pub async fn insert(work: &mut Work, run: i64, response: &BenchmarkResponse) -> sqlx::Result<()> {
-    let keys = Keys::of(response);
-    for facet in of(response) {
-        insert_one(work, run, &facet, &keys).await?;
+    insert_rows(work, run, &of(response), &Keys::of(response)).await
+}
+
+async fn insert_rows(
+    work: &mut Work,
+    run: i64,
+    facets: &BTreeSet<Facet>,
+    keys: &Keys,
+) -> sqlx::Result<()> {
+    let inserted = work.execute(rows(run, facets, keys)).await?;
+    if inserted == facets.len() as u64 {
+        return Ok(());
     }
+    // Some get their number now. Rows that are there already stay.
+    let mut add = Statement::new("insert into facets (kind, value) ");
+    push_values(&mut add, facets);
+    add.push(" on conflict do nothing");
+    work.execute(add).await?;
+    work.execute(rows(run, facets, keys)).await?;
     Ok(())
 }
 
-async fn insert_one(work: &mut Work, run: i64, facet: &Facet, keys: &Keys) -> sqlx::Result<()> {
-    let facet = number(work, facet).await?;
-    let statement = Statement::new(
+/// The statement that inserts a row for each facet that has a number.
+fn rows(run: i64, facets: &BTreeSet<Facet>, keys: &Keys) -> Statement {
+    let mut insert = Statement::new(
         "insert into run_facets (facet, run, created_at, status, first_model, time_to_first_chunk,
             output_tokens_per_second, total_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+         select id, $1, $2, $3, $4, $5, $6, $7 from facets where (kind, value) in (",
     )
-    .bind(facet)
     .bind(run)
     .bind(keys.created_at)
     .bind(keys.status)
@@ -96,22 +110,30 @@ async fn insert_one(work: &mut Work, run: i64, facet: &Facet, keys: &Keys) -> sq
     .bind(keys.time_to_first_chunk)
     .bind(keys.output_tokens_per_second)
     .bind(keys.total_time);
-    work.execute(statement).await?;
-    Ok(())
+    push_values(&mut insert, facets);
+    insert.push(") on conflict do nothing");
+    insert
+}
+
+fn push_values(sql: &mut Statement, facets: &BTreeSet<Facet>) {
+    for (place, (kind, value)) in facets.iter().enumerate() {
+        sql.push(if place == 0 { "values (" } else { ", (" });
+        sql.push_bind(*kind).push(", ").push_bind(value.as_str());
+        sql.push(")");
+    }
 }
 
 /// Brings a run's facets up to how it stands.
 pub async fn update(work: &mut Work, run: i64, response: &BenchmarkResponse) -> sqlx::Result<()> {
     let keys = Keys::of(response);
     let status = ("status", keys.status.to_owned());
-    let own = number(work, &status).await?;
     work.execute(
         Statement::new(
-            "delete from run_facets where run = $1 and facet <> $2
-             and facet in (select id from facets where kind = 'status')",
+            "delete from run_facets where run = $1
+             and facet in (select id from facets where kind = 'status' and value <> $2)",
         )
         .bind(run)
-        .bind(own),
+        .bind(keys.status),
     )
     .await?;
     let statement = Statement::new(
@@ -125,7 +147,7 @@ pub async fn update(work: &mut Work, run: i64, response: &BenchmarkResponse) -> 
     .bind(keys.output_tokens_per_second)
     .bind(keys.total_time);
     work.execute(statement).await?;
-    insert_one(work, run, &status, &keys).await
+    insert_rows(work, run, &BTreeSet::from([status]), &keys).await
 }
 
 /// The number of a facet; `None` where no run has it.
@@ -135,20 +157,6 @@ pub async fn find(work: &mut Work, (kind, value): &Facet) -> sqlx::Result<Option
         .bind(value.as_str());
     let row = work.fetch_optional(find).await?;
     row.map(|row| row.get("id")).transpose()
-}
-
-/// The number of a facet; it gets one where it has none.
-async fn number(work: &mut Work, facet: &Facet) -> sqlx::Result<i64> {
-    if let Some(number) = find(work, facet).await? {
-        return Ok(number);
-    }
-    let (kind, value) = facet;
-    let add =
-        Statement::new("insert into facets (kind, value) values ($1, $2) on conflict do nothing")
-            .bind(*kind)
-            .bind(value.as_str());
-    work.execute(add).await?;
-    find(work, facet).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
 /// The number of a model on a backend; it gets one where it has none.

@@ -18,6 +18,9 @@ use crate::record::{
     Order,
 };
 
+/// What a list shows.
+const DOCUMENTS: &str = "select r.id, r.document, f.run, f.";
+
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
 
@@ -27,7 +30,7 @@ const MOST_SORTED: u32 = 10_000;
 
 /// The row that a page ended with.
 #[derive(Serialize, Deserialize)]
-struct Cursor {
+pub(super) struct Cursor {
     sort: HistorySort,
     order: Order,
     key: Key,
@@ -126,9 +129,37 @@ impl Store {
     }
 }
 
+/// The numbers of the next runs that fit a filter, oldest first, and where the rest goes on.
+pub(super) async fn numbers(
+    work: &mut Work,
+    dialect: Dialect,
+    query: &HistoryQuery,
+    cursor: Option<Cursor>,
+    limit: u32,
+) -> Result<(Vec<i64>, Option<Cursor>), StoreError> {
+    let query = &HistoryQuery {
+        sort: HistorySort::Timestamp,
+        order: Order::Asc,
+        ..query.clone()
+    };
+    let Some(mut view) = View::of(work, dialect, query).await? else {
+        return Ok((Vec::new(), None));
+    };
+    view.columns = "select f.run, f.";
+    let mut rows = view.rows(work, cursor, limit + 1).await?;
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let last = rows.last().filter(|_| more);
+    let next = last.map(|row| cursor_at(row, query)).transpose()?;
+    let numbers: Result<_, _> = rows.iter().map(|row| row.get("run")).collect();
+    Ok((numbers?, next))
+}
+
 /// Which runs a list has, in which order, and how they are found.
 struct View<'a> {
     query: &'a HistoryQuery,
+    /// What is read of each run, up to the column that is sorted by.
+    columns: &'static str,
     dialect: Dialect,
     /// The filter whose stretch of an index is read.
     facet: i64,
@@ -199,6 +230,7 @@ impl<'a> View<'a> {
         let text = text.filter(|text| !text.is_empty());
         let mut view = Self {
             query,
+            columns: DOCUMENTS,
             dialect,
             facet,
             others: facets.collect(),
@@ -261,7 +293,7 @@ impl<'a> View<'a> {
             Order::Desc => (" desc", " < "),
             Order::Asc => (" asc", " > "),
         };
-        let mut sql = Statement::new("select r.id, r.document, f.run, f.");
+        let mut sql = Statement::new(self.columns);
         sql.push(column).push(" as sort_key from ");
         self.push_source(&mut sql);
         sql.push(" where f.facet = ").push_bind(self.facet);
@@ -344,6 +376,7 @@ impl Store {
         let mut work = self.database.read().await.unwrap();
         let view = View {
             query,
+            columns: DOCUMENTS,
             dialect: self.database.dialect(),
             facet: 1,
             others: facets_of(query).iter().skip(1).map(|_| 2).collect(),

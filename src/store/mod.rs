@@ -10,6 +10,7 @@ mod database;
 mod deletion;
 mod facets;
 mod history;
+mod neighbours;
 mod owner;
 mod packing;
 mod postgres;
@@ -18,7 +19,9 @@ mod runs;
 mod samples;
 mod series;
 mod sqlite;
+mod statistics;
 mod transfer;
+mod views;
 
 use std::io;
 use std::path::PathBuf;
@@ -36,6 +39,7 @@ use self::postgres::Session;
 use crate::record::RunId;
 
 pub use self::care::OldRun;
+pub use self::statistics::{Figures, Level, OfDay, Pages, StoredModel, Sum, place_behind};
 pub use self::transfer::{NewRun, RunText, Selection, StoredRun};
 
 /// What a database on a server is asked with.

@@ -1,4 +1,4 @@
-//! Runs against each other, or the models of one run.
+//! Runs against each other, the models of one run, or models over their runs.
 
 use poem::web::Data;
 use poem::{Request, Response, handler};
@@ -11,7 +11,10 @@ use crate::app::App;
 use crate::record::{Comparison, RunId};
 
 /// More runs make a table that nobody reads.
-const MOST_RUNS: usize = 20;
+const MOST_RUNS: usize = 100;
+
+/// So many runs are linked one by one.
+const MOST_LINKS: usize = 20;
 
 #[handler]
 pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Problem> {
@@ -22,14 +25,27 @@ pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Proble
         .map(str::trim)
         .filter(|id| !id.is_empty())
         .collect();
-    if named.is_empty() {
+    let models = models(&fields);
+    if named.is_empty() && models.is_empty() {
         return page::render(200, "compare.html", json!({ "is_empty": true }));
     }
-    match compared(&app, &named).await {
-        Ok((ids, comparison)) => page::render(
+    let by_model = !models.is_empty();
+    let compared = if by_model {
+        app.compare_models(&models).await.map_err(Problem::from)
+    } else {
+        compared(&app, &named).await
+    };
+    match compared {
+        Ok(comparison) => page::render(
             200,
             "compare.html",
-            json!({ "ids": ids, "comparison": comparison, "is_empty": false }),
+            json!({
+                "ids": comparison.runs.iter().take(MOST_LINKS).collect::<Vec<_>>(),
+                "more": comparison.runs.len().saturating_sub(MOST_LINKS),
+                "by_model": by_model,
+                "comparison": comparison,
+                "is_empty": false,
+            }),
         ),
         Err(problem) => page::render(
             problem.status,
@@ -39,7 +55,21 @@ pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Proble
     }
 }
 
-async fn compared(app: &App, named: &[&str]) -> Result<(Vec<RunId>, Comparison), Problem> {
+/// Each in a field of its own; one alone may hold several, parted by commas.
+fn models(fields: &Fields) -> Vec<String> {
+    let given: Vec<&str> = fields.all("models").collect();
+    let parts: Vec<&str> = match given.as_slice() {
+        [all] => all.split(',').collect(),
+        _ => given,
+    };
+    let named = parts.into_iter().map(str::trim);
+    named
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+async fn compared(app: &App, named: &[&str]) -> Result<Comparison, Problem> {
     if named.len() > MOST_RUNS {
         return Err(Problem::new(
             422,
@@ -55,6 +85,5 @@ async fn compared(app: &App, named: &[&str]) -> Result<(Vec<RunId>, Comparison),
             ids.push(id);
         }
     }
-    let comparison = app.compare(&ids).await?;
-    Ok((ids, comparison))
+    Ok(app.compare(&ids).await?)
 }

@@ -1,7 +1,9 @@
 //! Stored runs: filter, sort, page through, choose some to compare. The address holds the whole
 //! view, so that a link shows it again.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use poem::web::Data;
 use poem::{Request, Response, handler};
 use serde::Serialize;
@@ -10,12 +12,13 @@ use serde_json::json;
 
 use super::form::Fields;
 use super::run_form::{Messages, by_field};
-use super::{page, result, trend};
+use super::{figures, page, result, trend};
 use crate::api::Problem;
 use crate::app::{App, AppError};
+use crate::measure::{Direction, Step};
 use crate::record::{
     BenchmarkResponse, Distribution, FieldError, HistoryDetail, HistoryPage, HistoryQuery,
-    HistorySort, ModelSummaryStatistics, Order, RunId, Status,
+    HistorySort, ModelSummaryStatistics, Order, RunId, SavedView, Status,
 };
 
 /// Runs a page where none is asked for.
@@ -33,7 +36,13 @@ const COLUMNS: [(&str, bool, &str); 6] = [
     ("Total time", true, "total_time"),
 ];
 
-const STATUSES: [Status; 7] = [
+/// What runs are filtered by.
+const FILTERS: [&str; 7] = ["q", "model", "backend", "status", "tag", "from", "to"];
+
+/// What is told once, after something was done.
+const TOLD: [&str; 3] = ["deleted", "running", "unknown"];
+
+pub const STATUSES: [Status; 7] = [
     Status::Queued,
     Status::Running,
     Status::Completed,
@@ -65,6 +74,17 @@ struct Row {
     time_to_first_chunk: Option<f64>,
     output_tokens_per_second: Option<f64>,
     total_time: Option<f64>,
+    /// Its first model over time.
+    trend: Option<String>,
+    step: Option<Mark>,
+}
+
+/// How a run stands against the one before it.
+#[derive(Debug, Serialize)]
+struct Mark {
+    direction: &'static str,
+    sign: String,
+    words: String,
 }
 
 #[handler]
@@ -81,11 +101,29 @@ pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Proble
     }
     let messages = by_field(&errors);
     let status = if messages.is_empty() { 200 } else { 422 };
-    page::render(
-        status,
-        "history.html",
-        values(&fields, &query, found, &messages),
-    )
+    // Without marks and links a list is still a list.
+    let steps = app.steps(&found.runs).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "what came before the runs of a page is not known");
+        HashMap::new()
+    });
+    let views = app.views().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "saved views are not known");
+        Vec::new()
+    });
+    let shown = Shown {
+        found,
+        steps,
+        views,
+    };
+    let values = values(&fields, &query, shown, &messages);
+    page::render(status, "history.html", values)
+}
+
+/// What a page shows besides its filters.
+struct Shown {
+    found: HistoryPage,
+    steps: HashMap<RunId, Step>,
+    views: Vec<SavedView>,
 }
 
 /// A model of the filter over time; its backend may be named apart.
@@ -101,26 +139,42 @@ fn trend_of(model: &str, backend: Option<&str>) -> String {
 fn values(
     fields: &Fields,
     query: &HistoryQuery,
-    found: HistoryPage,
+    shown: Shown,
     errors: &Messages,
 ) -> serde_json::Value {
-    let filters = [
-        "q", "model", "backend", "status", "tag", "from", "to", "limit",
-    ];
-    let typed: std::collections::BTreeMap<&str, &str> = filters
-        .iter()
-        .map(|name| (*name, fields.text(name)))
+    let Shown {
+        found,
+        mut steps,
+        views,
+    } = shown;
+    let is_filtered = FILTERS.iter().any(|name| fields.filled(name).is_some());
+    let is_all_chosen = fields.text("chosen") == "all";
+    let mut choose_all = fields.clone();
+    for told in TOLD {
+        choose_all.set(told, "");
+    }
+    choose_all.set("chosen", if is_all_chosen { "" } else { "all" });
+    let rows: Vec<Row> = found
+        .runs
+        .into_iter()
+        .map(|run| {
+            let step = steps.remove(&run.id);
+            row(run, step)
+        })
         .collect();
-    let is_filtered = filters
-        .iter()
-        .any(|name| *name != "limit" && fields.filled(name).is_some());
     let next = found.next.map(|cursor| {
         let mut next = unpaged(fields);
         next.set("cursor", cursor);
         format!("/history?{}", next.to_query())
     });
     json!({
-        "typed": typed,
+        "typed": typed(fields),
+        "query": view_of(fields).to_query(),
+        "views": views,
+        "statistics": format!("/statistics?{}", filters_of(fields).to_query()),
+        "exports": exports(query),
+        "is_all_chosen": is_all_chosen,
+        "choose_all": format!("/history?{}", choose_all.to_query()),
         "is_filtered": is_filtered,
         "errors": errors,
         "trend": fields.filled("model").map(|model| trend_of(model, fields.filled("backend"))),
@@ -129,17 +183,93 @@ fn values(
         "sort": fields.text("sort"),
         "order": fields.text("order"),
         "headings": headings(fields, query),
-        "rows": found.runs.into_iter().map(row).collect::<Vec<_>>(),
+        "rows": rows,
         "first": query.cursor.is_some().then(|| format!("/history?{}", unpaged(fields).to_query())),
-        "was_deleted": fields.filled("deleted").is_some(),
+        "told": told(fields),
+    })
+}
+
+/// What was typed into each filter.
+pub fn typed(fields: &Fields) -> BTreeMap<&str, &str> {
+    let names = FILTERS.into_iter().chain(["limit"]);
+    names.map(|name| (name, fields.text(name))).collect()
+}
+
+/// The filters without order and place.
+pub fn filters_of(fields: &Fields) -> Fields {
+    let mut filters = Fields::default();
+    for name in FILTERS {
+        filters.set(name, fields.text(name));
+    }
+    filters
+}
+
+/// What a saved view keeps.
+fn view_of(fields: &Fields) -> Fields {
+    let mut kept = filters_of(fields);
+    for name in ["sort", "order", "limit"] {
+        kept.set(name, fields.text(name));
+    }
+    kept
+}
+
+/// What became of runs that were to be deleted.
+fn told(fields: &Fields) -> Option<String> {
+    let count = |name: &str| fields.text(name).parse::<u32>().unwrap_or_default();
+    let mut words = vec![match fields.filled("deleted")? {
+        "1" => "The benchmark was deleted.".to_owned(),
+        _ => format!("{} benchmarks were deleted.", count("deleted")),
+    }];
+    match count("running") {
+        0 => {}
+        1 => words.push("One has not ended and stays.".to_owned()),
+        many => words.push(format!("{many} have not ended and stay.")),
+    }
+    match count("unknown") {
+        0 => {}
+        1 => words.push("One was not there any more.".to_owned()),
+        many => words.push(format!("{many} were not there any more.")),
+    }
+    Some(words.join(" "))
+}
+
+#[derive(Debug, Serialize)]
+struct Export {
+    title: &'static str,
+    address: String,
+}
+
+/// Everything that the filters fit, in each form; the API reads whole times only.
+fn exports(query: &HistoryQuery) -> [Export; 3] {
+    let time = |time: Option<DateTime<Utc>>| {
+        time.map(|it| it.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    };
+    let of = |text: &Option<String>| text.clone();
+    [("MongoDB", "mongodb"), ("JSON", "json"), ("CSV", "csv")].map(|(title, format)| {
+        let mut fields = Fields::default();
+        fields.set("format", format);
+        for (name, value) in [
+            ("model", of(&query.model)),
+            ("backend", of(&query.backend)),
+            ("status", query.status.map(|it| it.as_str().to_owned())),
+            ("from", time(query.from)),
+            ("to", time(query.to)),
+            ("q", of(&query.q)),
+            ("tag", of(&query.tag)),
+        ] {
+            fields.set(name, value.unwrap_or_default());
+        }
+        let address = format!("/api/benchmarks/export?{}", fields.to_query());
+        Export { title, address }
     })
 }
 
 /// The view without its place in the pages.
 fn unpaged(fields: &Fields) -> Fields {
     let mut unpaged = fields.clone();
-    unpaged.set("cursor", "");
-    unpaged.set("deleted", "");
+    for name in ["cursor", "chosen"].into_iter().chain(TOLD) {
+        unpaged.set(name, "");
+    }
     unpaged
 }
 
@@ -180,12 +310,48 @@ fn headings(fields: &Fields, query: &HistoryQuery) -> Vec<Heading> {
         .collect()
 }
 
-fn row(run: BenchmarkResponse) -> Row {
+fn mark(step: Step) -> Mark {
+    let speed = figures::significant((step.ratio - 1.0).abs() * 100.0);
+    let than = "than the benchmark before that asked for the same";
+    let (direction, sign, words) = match step.direction {
+        Direction::Faster => (
+            "faster",
+            format!("▲ {speed} %"),
+            format!("{speed} % faster {than}"),
+        ),
+        Direction::Slower => (
+            "slower",
+            format!("▼ {speed} %"),
+            format!("{speed} % slower {than}"),
+        ),
+        Direction::Both => (
+            "",
+            "▲▼".to_owned(),
+            format!("some models faster, some slower {than}"),
+        ),
+        Direction::Level => (
+            "",
+            "=".to_owned(),
+            "no sure difference from the benchmark before that asked for the same".to_owned(),
+        ),
+    };
+    Mark {
+        direction,
+        sign,
+        words,
+    }
+}
+
+fn row(run: BenchmarkResponse, step: Option<Step>) -> Row {
+    let first = run.environment.models.first();
+    let first = first.map(|it| format!("{}@{}", it.model, it.backend));
     let medians = |of: fn(&ModelSummaryStatistics) -> &Distribution| {
         run.summary.iter().filter_map(move |one| of(one).median)
     };
     Row {
         title: result::title(&run),
+        trend: first.map(|model| trend::address(&model, Some(&run.id))),
+        step: step.map(mark),
         models: result::labels(&run),
         time_to_first_chunk: medians(|it| &it.time_to_first_chunk).reduce(f64::min),
         output_tokens_per_second: medians(|it| &it.output_tokens_per_second).reduce(f64::max),
@@ -199,7 +365,7 @@ fn row(run: BenchmarkResponse) -> Row {
 }
 
 /// The query that the address asks for, and what in it cannot be read.
-fn read(fields: &Fields) -> (HistoryQuery, Vec<FieldError>) {
+pub fn read(fields: &Fields) -> (HistoryQuery, Vec<FieldError>) {
     let mut errors = Vec::new();
     let mut wrong = |name: &str, message: &str| {
         errors.push(FieldError {

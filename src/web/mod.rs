@@ -17,10 +17,13 @@ mod prompts;
 mod result;
 mod run_form;
 mod runs;
+mod selection;
 mod start;
+mod statistics;
 mod sweep;
 mod system;
 mod trend;
+mod views;
 
 use poem::endpoint::EndpointExt;
 use poem::{Route, get, post};
@@ -42,6 +45,12 @@ pub fn routes(app: &App) -> Route {
         .at("/ui/runs/:id/rerun", post(runs::rerun))
         .at("/ui/runs/:id/delete", post(runs::delete))
         .at("/history", get(history::view))
+        .at("/history/export", get(selection::export))
+        .at("/history/delete", get(selection::ask_to_delete))
+        .at("/ui/history/delete", post(selection::delete))
+        .at("/ui/views", post(views::save))
+        .at("/ui/views/:id/delete", post(views::delete))
+        .at("/statistics", get(statistics::view))
         .at("/compare", get(compare::view))
         .at("/trend", get(trend::view))
         .at("/ui/system", get(system::view))

@@ -93,7 +93,42 @@ function tellFailures() {
       : `This was not done: the server answered with status ${status}.`));
 }
 
+// Choosing all of a list, or none, needs no new page.
+function chooseAll() {
+  const link = document.querySelector("a.choose-all");
+  if (!link) {
+    return;
+  }
+  const boxes = [...link.closest("form").querySelectorAll('input[type="checkbox"][name="ids"]')];
+  const tell = () => {
+    const are = boxes.every((box) => box.checked);
+    link.textContent = are ? "None" : "All";
+    link.setAttribute("aria-label", are ? "Choose none" : "Choose all benchmarks on this page");
+    return are;
+  };
+  link.setAttribute("role", "button");
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    const are = tell();
+    for (const box of boxes) {
+      box.checked = !are;
+    }
+    tell();
+  });
+  link.addEventListener("keydown", (event) => {
+    if (event.key === " ") {
+      event.preventDefault();
+      link.click();
+    }
+  });
+  for (const box of boxes) {
+    box.addEventListener("change", tell);
+  }
+  tell();
+}
+
 localTimes(document);
 tellFailures();
+chooseAll();
 modelFilter();
 watchStrip();

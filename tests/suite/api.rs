@@ -11,6 +11,7 @@ mod load;
 mod runs;
 mod schema;
 mod specification;
+mod statistics;
 
 use serde_json::{Value, json};
 

@@ -5,6 +5,7 @@ mod pages;
 mod result;
 mod start;
 mod trend;
+mod views;
 
 use crate::support::{Answer, Server};
 

@@ -131,7 +131,7 @@ async fn nothing_of_what_is_deleted_is_left_in_the_files() {
 async fn the_file_shrinks_when_runs_are_deleted() {
     let (_place, store) = fresh().await;
     let mut ids = Vec::new();
-    for round in 0..60 {
+    for round in 0..200 {
         let numbers = (0..400).map(|it| (it * (round + 7)).to_string());
         let long = numbers.collect::<Vec<_>>().join(" ");
         ids.push(ended(&store, &long, 0).await);

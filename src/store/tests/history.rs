@@ -278,3 +278,67 @@ async fn lists_are_stretches_of_indexes() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_run_before_one_asked_for_the_same_texts() {
+    let (_place, store) = fresh().await;
+    let at = |seconds: i64, model: &str, prompt: &str| {
+        let mut one = run(model);
+        one.timestamp = DateTime::from_timestamp(BEGIN + seconds, 0).unwrap();
+        one.id = RunId::new(one.timestamp);
+        one.request.prompt = Some(prompt.into());
+        one
+    };
+    // Stored in another order than they were run, as by an import.
+    let runs = [
+        at(30, "m", "Why?"),
+        at(10, "m", "Why?"),
+        at(20, "m", "why?"),
+        at(15, "m", "How?"),
+        at(25, "n", "Why?"),
+    ];
+    for run in &runs {
+        store.create_run(run).await.unwrap();
+    }
+    let ids: Vec<&RunId> = runs.iter().map(|run| &run.id).collect();
+    let before = store.runs_before(&ids).await.unwrap();
+    let places: Vec<Option<&RunId>> = ids
+        .iter()
+        .map(|id| before.get(id).map(|it| &it.id))
+        .collect();
+    assert_eq!(places, [Some(ids[2]), None, Some(ids[1]), None, None]);
+    assert_eq!(store.runs_before(&[]).await.unwrap().len(), 0);
+}
+
+/// One look at an index for each run of a page.
+#[tokio::test]
+async fn runs_before_are_looked_up() {
+    let store = Store::open("sqlite::memory:", OPTIONS).await.unwrap();
+    let one = varied(1);
+    let plan = store.plan_of_runs_before(&[&one.id, &one.id]).await;
+    let index = "b USING COVERING INDEX runs_text (text_id=? AND created_at<?)";
+    assert!(plan.contains(index), "{plan}");
+    assert!(
+        !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
+        "{plan}"
+    );
+}
+
+#[tokio::test]
+async fn some_runs_come_with_their_results_and_without_chunks() {
+    let (_place, store) = fresh().await;
+    let (one, other) = (varied(1), varied(2));
+    for run in [&one, &other] {
+        store.create_run(run).await.unwrap();
+        store.add_result(&run.id, 0, &result()).await.unwrap();
+    }
+    let unknown = RunId::new(Utc::now());
+    let found = store
+        .brief_runs(&[other.id.clone(), unknown])
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((&found[0].id, found[0].results.len()), (&other.id, 1));
+    assert_eq!(found[0].results[0].chunks, None);
+    assert_eq!(store.brief_runs(&[]).await.unwrap(), []);
+}

@@ -3,6 +3,7 @@
 
 mod course;
 mod curve;
+mod days;
 mod histogram;
 mod path;
 mod race;
@@ -12,6 +13,7 @@ mod waterfall;
 
 pub use course::course;
 pub use curve::curve;
+pub use days::{Course as DayCourse, days};
 pub use histogram::histogram;
 pub use race::race;
 pub use timeline::{Machine, View, timeline};

@@ -177,6 +177,26 @@ async fn every_answer_keeps_its_schema() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_and_views_keep_their_schema() {
+    let server = start().await;
+    let document = api::document();
+    server.run(&request(&["fault-truncated@reference"])).await;
+    server.run(&request(&["steady@reference"])).await;
+    let view = serde_json::json!({"name": "a", "query": "tag=b"});
+    let saved = server.post("/api/views", &view).await.body;
+    let statistics = "/api/benchmarks/statistics?bucket=day";
+    for (operation, status, answer) in [
+        ("saveView", "201", saved),
+        ("listViews", "200", server.get("/api/views").await.body),
+        ("getStatistics", "200", server.get(statistics).await.body),
+    ] {
+        let schema = answer_schema(&document, operation, status, "application/json");
+        let found = violations(&document, schema, &answer, "");
+        assert!(found.is_empty(), "{operation}: {found:#?}");
+    }
+}
+
 /// Nothing in the document's own words is only said: each route is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_documented_route_answers() {

@@ -143,9 +143,9 @@ async fn chosen_runs_are_compared() {
         .page(&format!("/compare?ids={a},6742f0a1c3d2e1f0a9b8c7d6"))
         .await
         .holds(404, &["there is no benchmark"]);
-    let many = vec!["6742f0a1c3d2e1f0a9b8c7d6"; 21].join(",");
+    let many = vec!["6742f0a1c3d2e1f0a9b8c7d6"; 101].join(",");
     server
         .page(&format!("/compare?ids={many}"))
         .await
-        .holds(422, &["at most 20"]);
+        .holds(422, &["at most 100"]);
 }
