@@ -420,17 +420,21 @@ impl Benchmarks {
         if let [all] = models.as_slice() {
             models = listed(Some(all)).map(str::to_owned).collect();
         }
-        if models.is_empty() {
-            return Ok(Answer(app.compare(&ids).await?));
-        }
-        if !ids.is_empty() {
-            return Err(Problem::invalid(vec![FieldError {
-                pointer: "/models".into(),
-                message: "either `ids` or `models` is compared, not both".into(),
+        let wrong = |pointer: &str, message: &str| {
+            Problem::invalid(vec![FieldError {
+                pointer: pointer.into(),
+                message: message.into(),
             }])
-            .into());
+        };
+        match (ids.is_empty(), models.is_empty()) {
+            (true, true) => Err(wrong("/ids", "is missing; name runs, or `models` instead").into()),
+            (false, true) => Ok(Answer(app.compare(&ids).await?)),
+            (true, false) => Ok(Answer(app.compare_models(&models).await?)),
+            (false, false) => {
+                let message = "either `ids` or `models` is compared, not both";
+                Err(wrong("/models", message).into())
+            }
         }
-        Ok(Answer(app.compare_models(&models).await?))
     }
 }
 
