@@ -23,7 +23,7 @@ impl Statistics {
     /// other filters runs. With `bucket=day` the same of every day in UTC, oldest first, at most 5000
     /// days of models in one answer. Up to 10000 requests are exact; of more, medians and percentiles are
     /// as near as `resolution` says. Filters by status, text and tag read every request that fits, which
-    /// takes some seconds for a million of them; all others do not.
+    /// takes some three seconds for 100000 runs; all others do not.
     #[oai(
         path = "/api/benchmarks/statistics",
         method = "get",

@@ -20,6 +20,8 @@ use crate::record::{
 
 /// What a list shows.
 const DOCUMENTS: &str = "select r.id, r.document, f.run, f.";
+/// What tells which runs they are.
+const NUMBERS: &str = "select f.run, f.";
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
@@ -145,7 +147,7 @@ pub(super) async fn numbers(
     let Some(mut view) = View::of(work, dialect, query).await? else {
         return Ok((Vec::new(), None));
     };
-    view.columns = "select f.run, f.";
+    view.columns = NUMBERS;
     let mut rows = view.rows(work, cursor, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
@@ -333,8 +335,13 @@ impl<'a> View<'a> {
     /// SQLite is told which index to read: without statistics of the tables it guesses. Postgres has
     /// them.
     fn push_source(&self, sql: &mut Statement) {
+        let is_of_facets = self.columns == NUMBERS && self.text.is_none();
         if self.dialect == Dialect::Postgres {
-            sql.push("run_facets as f join runs as r on r.run = f.run");
+            sql.push("run_facets as f");
+            if is_of_facets {
+                return;
+            }
+            sql.push(" join runs as r on r.run = f.run");
             if let (Some(text), Way::ByText) = (&self.text, self.way) {
                 sql.push(" and r.text_id in (");
                 push_texts(sql, self.dialect, text);
@@ -354,7 +361,9 @@ impl<'a> View<'a> {
         } else {
             column(self.query.sort)
         });
-        sql.push(" cross join runs as r on r.run = f.run");
+        if !is_of_facets {
+            sql.push(" cross join runs as r on r.run = f.run");
+        }
     }
 
     fn push_span(&self, sql: &mut Statement) {

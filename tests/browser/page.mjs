@@ -258,7 +258,7 @@ const steps = {
     const result = await finder.getAttribute("tbody .title a", "href");
     await finder.context().close();
     const looks = { light: {}, dark: { colorScheme: "dark" }, phone: { viewport: PHONE, hasTouch: true }, "dark phone": { viewport: PHONE, colorScheme: "dark" } };
-    const paths = { run: "/", result, history: "/history", compare: `/compare?ids=${result.split("/").pop()}`, "empty compare": "/compare", delete: `${result}/delete` };
+    const paths = { run: "/", result, history: "/history", compare: `/compare?ids=${result.split("/").pop()}`, "empty compare": "/compare", statistics: "/statistics", delete: `${result}/delete` };
     for (const [look, options] of Object.entries(looks)) {
       const page = await open(browser, options);
       for (const [name, path] of Object.entries(paths)) {
