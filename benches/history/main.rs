@@ -27,8 +27,9 @@ use tokio::sync::mpsc;
 
 use self::made_up::Maker;
 
-/// Runs that are stored together.
-const BATCH: usize = 64;
+/// Runs that are stored together: as many as an import of small documents does not reach, since the
+/// history is only to be there.
+const BATCH: usize = 1024;
 
 const OPTIONS: ServerOptions = ServerOptions {
     max_connections: 8,
@@ -66,7 +67,7 @@ async fn main() {
 
 async fn fill(store: &Store, runs: usize) {
     let maker = Maker::new(runs).await;
-    let (batches, mut made) = mpsc::channel(4);
+    let (batches, mut made) = mpsc::channel(2);
     let begun = Instant::now();
     std::thread::spawn(move || {
         for first in (0..runs).step_by(BATCH) {
@@ -86,7 +87,7 @@ async fn fill(store: &Store, runs: usize) {
         store.import(&new).await.unwrap();
         storing += at.elapsed();
         stored += new.len();
-        if stored % (BATCH * 1000) == 0 {
+        if stored.is_multiple_of(BATCH * 50) {
             eprintln!("{stored} runs after {:.0} s", begun.elapsed().as_secs_f64());
         }
     }
