@@ -5,37 +5,36 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::Instrument as _;
 
-use self::machines::Machines;
 use self::teller::Teller;
-use self::watched::{Company, Looks, Watched};
 use super::events::EventLog;
 use super::plan::{Plan, Step};
-use crate::backend::stream::{Bounds, follow};
+use crate::backend::stream::{Bounds, News};
 use crate::backend::transport::Transport;
 use crate::backend::{Backend, Backends, Words};
-use crate::clock::time_of_day;
 use crate::config::{BackendConfig, SamplingConfig};
 use crate::machine::{Machine, MachineError};
-use crate::measure;
 use crate::measure::timeline::{Outcome, Timeline};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResult, Calibration, CooledDown, ErrorCode, ErrorInfo, Execution,
-    Location, ModelEnvironment, Placement, RemoteSamples, RequestStarted, RunEvent, RunId, Samples,
+    BenchmarkRequest, BenchmarkResult, Calibration, ErrorCode, ErrorInfo, Execution,
+    ModelEnvironment, RemoteSamples, RequestStarted, RunEvent, RunId, SampleTaken, Samples,
 };
 
 mod cooldown;
+mod instrument;
 mod machines;
 mod phases;
 mod teller;
 mod watched;
+
+pub use self::instrument::{Asked, Instrument, Labels};
+pub use self::machines::Machines;
 
 /// What every run needs.
 pub struct Engine {
@@ -77,17 +76,6 @@ impl Job {
     /// How many requests the run has, as far as that is known.
     pub fn planned(&self) -> u32 {
         self.planned.load(Ordering::Relaxed)
-    }
-
-    /// Whether the model is a scripted one.
-    fn is_synthetic(&self, model: usize) -> bool {
-        self.models.get(model).is_some_and(|it| it.synthetic)
-    }
-
-    /// Whether the model's server is on this machine.
-    fn is_local(&self, model: usize) -> bool {
-        let model = self.models.get(model);
-        model.is_some_and(|it| it.location == Location::Local)
     }
 
     /// So many more will be sent.
@@ -152,18 +140,25 @@ pub async fn run(
     job: Arc<Job>,
     results: mpsc::Sender<Finished>,
 ) -> Result<Seen, MachineError> {
-    let watched = Arc::new(Watched::new(engine.sampling.max_samples));
-    let machines = Machines::watch(&engine, &job, &watched).await?;
-    let zero = machines.zero();
-    tokio::select! {
-        () = tokio::time::sleep_until(zero.into()) => {}
-        () = job.cancel.cancelled() => {}
-    }
+    let backends = job.plan.models.iter().map(|it| it.backend.clone());
+    let log = job.log.clone();
+    let (instrument, machines) = Instrument::start(
+        engine,
+        &backends.collect(),
+        job.calibration.clone(),
+        job.cancel.clone(),
+        move |backend, sample| {
+            log.announce(RunEvent::SampleTaken(SampleTaken {
+                backend: backend.map(str::to_owned),
+                sample: sample.clone(),
+            }));
+        },
+    )
+    .await?;
+    instrument.settle().await;
     let walker = Walker {
-        engine: Arc::clone(&engine),
+        instrument,
         job: Arc::clone(&job),
-        watched,
-        zero,
         results,
         kept: Arc::default(),
         next_index: Arc::new(AtomicU32::new(job.plan.total())),
@@ -181,10 +176,8 @@ pub async fn run(
 /// Sends the requests of a plan.
 #[derive(Clone)]
 struct Walker {
-    engine: Arc<Engine>,
+    instrument: Instrument,
     job: Arc<Job>,
-    watched: Arc<Watched>,
-    zero: Instant,
     results: mpsc::Sender<Finished>,
     /// What was found since it was last asked for, where what comes next depends on it.
     kept: Arc<Mutex<Vec<BenchmarkResult>>>,
@@ -230,12 +223,32 @@ impl Walker {
     async fn step(&self, step: &Step, due: Option<Instant>) -> Option<BenchmarkResult> {
         let job = Arc::clone(&self.job);
         let model = &job.plan.models[step.model];
-        let backend = Arc::clone(self.engine.backends.get(&model.backend)?);
+        let backends = &self.instrument.engine.backends;
+        let backend = Arc::clone(backends.get(&model.backend)?);
         let cooled_down = self.cool_down(step).await;
         if job.cancel.is_cancelled() {
             return None;
         }
-        let timestamp = time_of_day();
+        let concurrent =
+            job.request.execution == Execution::Concurrent && job.plan.models.len() > 1;
+        let told = self.told(step);
+        let prefix = job.prefix(step);
+        let asked = Asked {
+            request: &job.request,
+            model,
+            environment: job.models.get(step.model),
+            words: told.words(),
+            due,
+            labels: Labels {
+                prompt: &job.plan.prompts[step.prompt],
+                prompt_prefix: prefix.as_deref(),
+                repetition: step.repetition,
+                warmup: step.warmup,
+                stage: step.stage,
+                contended: concurrent,
+                cooled_down,
+            },
+        };
         let started = RunEvent::RequestStarted(RequestStarted {
             request: step.index,
             model_index: u32::try_from(step.model).unwrap_or(u32::MAX),
@@ -244,53 +257,23 @@ impl Walker {
             repetition: step.repetition,
             warmup: step.warmup,
         });
-        if job.request.cold_start
-            && !step.warmup
-            && let Err(info) = self.unload(backend.as_ref(), &model.name).await
-        {
-            let timeline = Timeline {
-                outcome: Outcome::Failed(info),
-                ..Timeline::default()
-            };
-            job.log.announce(started);
-            let alone = Company {
-                overlapped: false,
-                streams: 1,
-                is_last: true,
-            };
-            let sending = Sending {
-                timestamp,
-                sent: None,
-                company: alone,
-                looks: Looks::default(),
-                cooled_down: None,
-            };
-            return Some(self.result(step, &timeline, sending, None));
-        }
-        job.log.announce(started);
-        let watch = self.watched.begin();
-        let begun = self.zero.elapsed().as_secs_f64();
-        let teller = Teller::new(step, &job.log, watch.others);
-        let (timeline, sent) = self.follow(step, backend.as_ref(), due, teller).await;
-        let (looks, company) = self.watched.end(&watch, begun, &model.backend);
-        log_outcome(&timeline);
-        // Where the model lies, whenever that disturbs nothing: what else goes on may have moved it.
-        let placement = if company.is_last {
-            tokio::select! {
-                placement = backend.placement(&model.name) => placement,
-                () = job.cancel.cancelled() => None,
-            }
+        let unloaded = if job.request.cold_start && !step.warmup {
+            self.unload(backend.as_ref(), &model.name).await
         } else {
-            None
+            Ok(())
         };
-        let sending = Sending {
-            timestamp,
-            sent,
-            company,
-            looks,
-            cooled_down,
-        };
-        Some(self.result(step, &timeline, sending, placement))
+        job.log.announce(started);
+        if let Err(reason) = unloaded {
+            return Some(self.instrument.unsent(&asked, reason));
+        }
+        let mut teller = Teller::new(step, &job.log);
+        let mut hear = |others, news: News<'_>| teller.hear(others, &news);
+        let instrument = &self.instrument;
+        let result = instrument
+            .measure(&asked, backend.as_ref(), &job.cancel, &mut hear)
+            .await;
+        teller.tell();
+        Some(result)
     }
 
     /// Unloads a model, unless the run is to stop meanwhile.
@@ -303,40 +286,6 @@ impl Walker {
             () = self.job.cancel.cancelled() => (ErrorCode::Cancelled, "cancelled".to_owned()),
         };
         Err(ErrorInfo { code, message })
-    }
-
-    async fn follow(
-        &self,
-        step: &Step,
-        backend: &dyn Backend,
-        due: Option<Instant>,
-        mut teller: Teller<'_>,
-    ) -> (Timeline, Option<Instant>) {
-        let job = &self.job;
-        let model = &job.plan.models[step.model];
-        let told = self.told(step);
-        let mut call = backend.call(&job.request, &model.name, told.words());
-        call.due = due;
-        let mut bounds = self.engine.bounds;
-        if let Some(timeout) = job.request.timeout {
-            bounds.deadlines.total = Duration::from_secs_f64(timeout);
-        }
-        let (mut timeline, sent) = follow(
-            &self.engine.transport,
-            call,
-            backend.decoder(),
-            &bounds,
-            job.cancel.clone(),
-            &mut |news| teller.hear(&news),
-        )
-        .await;
-        teller.tell();
-        let delay = due
-            .zip(sent)
-            .map(|(due, sent)| sent.saturating_duration_since(due));
-        timeline.schedule_delay = delay;
-        timeline.unique_prefix = job.request.defeats_cache();
-        (timeline, sent)
     }
 
     /// What the model is told.
@@ -356,84 +305,6 @@ impl Walker {
             (None, system) => Told { system, prompt },
         }
     }
-
-    fn result(
-        &self,
-        step: &Step,
-        timeline: &Timeline,
-        sending: Sending,
-        placement: Option<Placement>,
-    ) -> BenchmarkResult {
-        let job = &self.job;
-        let model = &job.plan.models[step.model];
-        let mut measured = measure::measure(timeline);
-        let Sending {
-            timestamp,
-            sent,
-            company,
-            looks,
-            cooled_down,
-        } = sending;
-        let offset = sent.map(|sent| sent.saturating_duration_since(self.zero).as_secs_f64());
-        measured.timing.send_offset = offset;
-        measured.timing.clock_error = job
-            .calibration
-            .as_ref()
-            .and_then(|it| measure::clock_error_at(it, company.streams));
-        let end = timeline.last_byte.unwrap_or_default().as_secs_f64();
-        let system_impact = offset
-            .map(|offset| measure::impact(&looks.here, &model.backend, offset, offset + end))
-            .unwrap_or_default();
-        let concurrent =
-            job.request.execution == Execution::Concurrent && job.plan.models.len() > 1;
-        let contended = concurrent || company.overlapped;
-        // Of requests that go on together nobody can tell whose energy it was.
-        let alone = offset.filter(|_| !contended && !job.is_synthetic(step.model));
-        let tokens = measured.throughput.output_tokens;
-        let of_model = match &looks.elsewhere {
-            Some(samples) => samples.as_slice(),
-            None if job.is_local(step.model) => &looks.here,
-            None => &[],
-        };
-        let energy =
-            alone.and_then(|offset| measure::energy(of_model, offset, offset + end, tokens));
-        BenchmarkResult {
-            model: model.name.clone(),
-            backend: model.backend.clone(),
-            digest: (placement.as_ref().and_then(|it| it.digest.clone()))
-                .or_else(|| job.models.get(step.model)?.digest.clone()),
-            repetition: step.repetition,
-            warmup: step.warmup,
-            stage: step.stage,
-            contended,
-            success: measured.success,
-            error: measured.error,
-            timestamp,
-            prompt: job.plan.prompts[step.prompt].clone(),
-            prompt_prefix: job.prefix(step),
-            response: timeline.text.clone(),
-            thinking: Some(timeline.thinking.clone()).filter(|text| !text.is_empty()),
-            done_reason: measured.done_reason,
-            response_sha256: hex::encode(Sha256::digest(timeline.text.as_bytes())),
-            timing: measured.timing,
-            throughput: measured.throughput,
-            system_impact,
-            energy,
-            cooled_down,
-            placement,
-            notes: measured.notes,
-            chunks: Some(measured.chunks),
-        }
-    }
-}
-
-/// When and beside what a request was sent.
-struct Sending {
-    timestamp: DateTime<Utc>,
-    sent: Option<Instant>,
-    company: Company,
-    looks: Looks,
-    cooled_down: Option<CooledDown>,
 }
 
 fn log_outcome(timeline: &Timeline) {

@@ -23,7 +23,12 @@ impl Walker {
         let begun = Instant::now();
         let at_most = cooldown.seconds.unwrap_or_else(|| cooldown.patience());
         loop {
-            let temperature = self.watched.newest(backend).as_ref().and_then(hottest);
+            let temperature = self
+                .instrument
+                .watched
+                .newest(backend)
+                .as_ref()
+                .and_then(hottest);
             let waited = begun.elapsed().as_secs_f64();
             let target = cooldown.temperature_celsius;
             let is_cool = target

@@ -5,40 +5,37 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::watched::Watched;
-use super::{Engine, Job, Seen};
+use super::{Engine, Seen};
 use crate::agent::{Agent, Following};
 use crate::machine::{self, MachineError, Sampler, Sampling, Target};
-use crate::record::{RunEvent, SampleTaken};
+use crate::record::Sample;
 
 /// The samplers of a run.
-pub(super) struct Machines {
+pub struct Machines {
     here: Sampler,
     agents: Vec<Following>,
 }
 
 impl Machines {
-    /// Begins to look at the machines. Samples go to `watched`, and are announced.
+    /// Begins to look at the machines of these backends. Samples go to `watched`, and are told.
     pub(super) async fn watch(
         engine: &Arc<Engine>,
-        job: &Arc<Job>,
+        backends: &BTreeSet<String>,
         watched: &Arc<Watched>,
+        tell: impl Fn(Option<&str>, &Sample) + Clone + Send + Sync + 'static,
     ) -> Result<Self, MachineError> {
-        let backends: BTreeSet<&String> = job.plan.models.iter().map(|it| &it.backend).collect();
-        let named = |name: &&String| Some(((*name).clone(), engine.settings.get(*name)?.clone()));
+        let named = |name: &String| Some((name.clone(), engine.settings.get(name)?.clone()));
         let settings: BTreeMap<_, _> = backends.iter().filter_map(named).collect();
-        let tell = |backend: Option<String>| {
-            let (watched, log) = (Arc::clone(watched), job.log.clone());
-            move |sample: &crate::record::Sample| {
+        let teller = |backend: Option<String>| {
+            let (watched, tell) = (Arc::clone(watched), tell.clone());
+            move |sample: &Sample| {
                 watched.keep(backend.as_deref(), sample.clone());
-                log.announce(RunEvent::SampleTaken(SampleTaken {
-                    backend: backend.clone(),
-                    sample: sample.clone(),
-                }));
+                tell(backend.as_deref(), sample);
             }
         };
         let (machine, sampling) = (Arc::clone(&engine.machine), engine.sampling.clone());
         let interval = Duration::from_secs_f64(sampling.interval);
-        let (observer, own) = (tell(None), settings.clone());
+        let (observer, own) = (teller(None), settings.clone());
         // Drivers are opened and processes searched: that may take a while.
         let started = tokio::task::spawn_blocking(move || {
             let targets: Vec<Target> = own
@@ -67,7 +64,7 @@ impl Machines {
                 here.zero(),
                 interval,
                 engine.sampling.max_samples,
-                tell(Some(name.clone())),
+                teller(Some(name.clone())),
             ))
         });
         Ok(Self {
@@ -82,7 +79,7 @@ impl Machines {
     }
 
     /// Stops looking and gives what was seen.
-    pub(super) async fn stop(self) -> Seen {
+    pub async fn stop(self) -> Seen {
         let mut remote = Vec::new();
         for agent in self.agents {
             remote.push(agent.stop().await);

@@ -103,7 +103,7 @@ impl Walker {
                 () = tokio::time::sleep_until(start.into()) => {}
                 () = self.job.cancel.cancelled() => break,
             }
-            if limit.is_some_and(|limit| self.watched.in_flight() >= limit) {
+            if limit.is_some_and(|limit| self.instrument.in_flight() >= limit) {
                 self.leave_out(steps.len() - number);
                 break;
             }

@@ -15,14 +15,12 @@ const TELL_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) struct Teller<'a> {
     log: &'a EventLog,
     pending: TextArrived,
-    interval: Duration,
     first: Option<Duration>,
     told: Option<Duration>,
 }
 
 impl<'a> Teller<'a> {
-    pub(super) fn new(step: &Step, log: &'a EventLog, others: usize) -> Self {
-        let streams = u32::try_from(others + 1).unwrap_or(u32::MAX);
+    pub(super) fn new(step: &Step, log: &'a EventLog) -> Self {
         let pending = TextArrived {
             request: step.index,
             model_index: u32::try_from(step.model).unwrap_or(u32::MAX),
@@ -36,13 +34,15 @@ impl<'a> Teller<'a> {
         Self {
             log,
             pending,
-            interval: TELL_INTERVAL.saturating_mul(streams),
             first: None,
             told: None,
         }
     }
 
-    pub(super) fn hear(&mut self, news: &News<'_>) {
+    /// `others` went on when the request was sent.
+    pub(super) fn hear(&mut self, others: usize, news: &News<'_>) {
+        let streams = u32::try_from(others + 1).unwrap_or(u32::MAX);
+        let interval = TELL_INTERVAL.saturating_mul(streams);
         let first = *self.first.get_or_insert(news.at);
         let pending = &mut self.pending;
         pending.text.push_str(news.text);
@@ -55,7 +55,7 @@ impl<'a> Teller<'a> {
             (pending.chunks > 1 && span > 0.0).then(|| (pending.chunks - 1) as f64 / span);
         if self
             .told
-            .is_none_or(|told| news.at.saturating_sub(told) >= self.interval)
+            .is_none_or(|told| news.at.saturating_sub(told) >= interval)
         {
             self.told = Some(news.at);
             self.tell();
