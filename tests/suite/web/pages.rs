@@ -179,15 +179,7 @@ async fn the_strip_tells_what_is_up() {
     assert!(strip.starts_with("<ul class=\"gauges\">"), "{strip}");
     let database = ["sqlite", "postgres"];
     assert!(database.iter().any(|it| strip.contains(it)), "{strip}");
-    for part in [
-        "CPU",
-        "Memory",
-        "reference",
-        "down",
-        "up",
-        "B</span>, ",
-        "0</span> runs",
-    ] {
+    for part in ["CPU", "Memory", "reference", "down", "up", "B, 0 runs"] {
         assert!(strip.contains(part), "{part}: {strip}");
     }
     server
