@@ -10,10 +10,10 @@ use crate::record::{HistoryQuery, Status};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which runs")]
 pub struct FilterFlags {
-    /// Only runs with this model
+    /// Only this model, NAME or NAME@BACKEND
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Only runs on this backend
+    /// Only models on this backend
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
     /// Only runs that stand so

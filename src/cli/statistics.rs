@@ -1,38 +1,19 @@
 //! `statistics`: what the stored runs say about each model.
 
-use chrono::{DateTime, Utc};
 use clap::Args;
 
+use super::filter::FilterFlags;
 use super::output::{Format, Grid, Output, OutputFlags, csv_text, json_text};
 use super::{Exit, figures, values};
 use crate::app::App;
 use crate::config::Config;
-use crate::record::{Bucket, FigureStatistics, HistoryQuery, ModelStatistics, Status};
+use crate::record::{Bucket, FigureStatistics, ModelStatistics};
 
 /// Flags of `statistics`.
 #[derive(Debug, Args)]
 pub struct Statistics {
-    /// Only this model, `NAME` or `NAME@BACKEND`
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
-    /// Only models on this backend
-    #[arg(long, value_name = "NAME")]
-    backend: Option<String>,
-    /// Only runs that stand so
-    #[arg(long, value_name = "STATUS", value_parser = values::choice::<Status>(&["queued", "running", "completed", "partial", "failed", "cancelled", "interrupted"]))]
-    status: Option<Status>,
-    /// Only runs at or after this day or time (UTC)
-    #[arg(long, value_name = "TIME", value_parser = values::moment)]
-    from: Option<DateTime<Utc>>,
-    /// Only runs before this day or time (UTC)
-    #[arg(long, value_name = "TIME", value_parser = values::moment)]
-    to: Option<DateTime<Utc>>,
-    /// Only runs whose name, prompt or models hold this text
-    #[arg(long, short, value_name = "TEXT")]
-    query: Option<String>,
-    /// Only runs with this tag
-    #[arg(long, value_name = "TAG")]
-    tag: Option<String>,
+    #[command(flatten)]
+    filter: FilterFlags,
     /// What to part them by, besides the model
     #[arg(long, value_name = "BUCKET", value_parser = values::choice::<Bucket>(&["day"]))]
     bucket: Option<Bucket>,
@@ -64,18 +45,8 @@ impl Statistics {
     /// Prints them.
     pub async fn execute(self, config: Config) -> anyhow::Result<Exit> {
         let output = self.output.open()?;
-        let query = HistoryQuery {
-            model: self.model,
-            backend: self.backend,
-            status: self.status,
-            from: self.from,
-            to: self.to,
-            q: self.query,
-            tag: self.tag,
-            ..HistoryQuery::default()
-        };
         let app = App::open(config).await?;
-        let found = app.statistics(&query, self.bucket).await;
+        let found = app.statistics(&self.filter.query(), self.bucket).await;
         app.shutdown().await;
         present(&found?, output)?;
         Ok(Exit::Done)
