@@ -46,7 +46,7 @@ pub fn read_value(document: &Value, backend: &str) -> Result<Incoming, String> {
     make_format_an_object(&mut plain);
     let own_id = identify(&mut plain)?;
     complete(&mut plain, backend)?;
-    let (mut run, unknown) = record(Value::Object(plain))?;
+    let mut run = record(Value::Object(plain))?;
     let lacks_summary = run.summary.is_empty() && !run.results.is_empty();
     if !run.status.is_final() {
         run.status = Status::Interrupted;
@@ -58,7 +58,6 @@ pub fn read_value(document: &Value, backend: &str) -> Result<Incoming, String> {
     if let Some(id) = own_id {
         extra.add("", "imported_id", id);
     }
-    debug_assert!(unknown.len() <= MOST_UNKNOWN);
     Ok(Incoming {
         run,
         extra,
@@ -298,14 +297,14 @@ fn fill<const N: usize>(object: &mut Map<String, Value>, defaults: [(&str, Value
     }
 }
 
-/// Reads a record, without the fields that the strict parts of it refuse; those are named.
-fn record(mut document: Value) -> Result<(BenchmarkResponse, Vec<String>), String> {
-    let mut unknown = Vec::new();
+/// Reads a record, without the fields that the strict parts of it refuse.
+fn record(mut document: Value) -> Result<BenchmarkResponse, String> {
+    let mut unknown = 0;
     loop {
         let mut track = serde_path_to_error::Track::new();
         let tracked = serde_path_to_error::Deserializer::new(&document, &mut track);
         let error = match BenchmarkResponse::deserialize(tracked) {
-            Ok(run) => return Ok((run, unknown)),
+            Ok(run) => return Ok(run),
             Err(error) => error.to_string(),
         };
         let path = track.path();
@@ -313,10 +312,10 @@ fn record(mut document: Value) -> Result<(BenchmarkResponse, Vec<String>), Strin
             .strip_prefix("unknown field `")
             .and_then(|rest| rest.split('`').next());
         let removed = name.is_some_and(|name| remove(&mut document, &path, name));
-        if !removed || unknown.len() == MOST_UNKNOWN {
+        if !removed || unknown == MOST_UNKNOWN {
             return Err(format!("`{path}`: {error}"));
         }
-        unknown.push(path.to_string());
+        unknown += 1;
     }
 }
 

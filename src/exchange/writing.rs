@@ -63,7 +63,7 @@ enum Place {
 
 /// Writes a run as one line, without the line's end.
 pub fn write(out: &mut Vec<u8>, parts: &Parts, style: Style) -> Result<(), Damage> {
-    let mut walk = Walk {
+    Walk {
         text: &parts.document,
         at: 0,
         copied: 0,
@@ -72,10 +72,23 @@ pub fn write(out: &mut Vec<u8>, parts: &Parts, style: Style) -> Result<(), Damag
         path: String::new(),
         parts,
         result: None,
-    };
-    walk.value(Place::Run)?;
-    walk.flush();
-    Ok(())
+    }
+    .whole(Place::Run)
+}
+
+/// Writes a text that nothing belongs to from elsewhere.
+fn write_text(out: &mut Vec<u8>, text: &[u8], style: Style, place: Place) -> Result<(), Damage> {
+    Walk {
+        text,
+        at: 0,
+        copied: 0,
+        out,
+        style,
+        path: String::new(),
+        parts: &Parts::default(),
+        result: None,
+    }
+    .whole(place)
 }
 
 struct Walk<'a, 'o> {
@@ -364,18 +377,7 @@ impl<'a> Walk<'a, '_> {
                 Addition::RemoteSamples => self.samples(|samples| &samples.1, b"[]")?,
                 Addition::Chunks => self.chunks()?,
                 Addition::Unknown(text) => {
-                    let parts = Parts::default();
-                    Walk {
-                        text: text.as_bytes(),
-                        at: 0,
-                        copied: 0,
-                        out: self.out,
-                        style: self.style,
-                        path: String::new(),
-                        parts: &parts,
-                        result: None,
-                    }
-                    .whole(Place::Unknown)?;
+                    write_text(self.out, text.as_bytes(), self.style, Place::Unknown)?;
                 }
             }
         }
@@ -447,18 +449,7 @@ impl<'a> Walk<'a, '_> {
             self.out.extend_from_slice(&text);
             return Ok(());
         }
-        let parts = Parts::default();
-        Walk {
-            text: &text,
-            at: 0,
-            copied: 0,
-            out: self.out,
-            style: self.style,
-            path: String::new(),
-            parts: &parts,
-            result: None,
-        }
-        .whole(Place::Other)
+        write_text(self.out, &text, self.style, Place::Other)
     }
 
     /// A schema of JSON has names such as `$ref`, which MongoDB keeps for itself: it is written as text.
