@@ -1,7 +1,7 @@
 //! Runs that look like real ones: one is measured on the built-in model server, and others vary what
 //! differs from run to run. Whose they are and how they did is random, from a seed.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use ollama_benchmarker::app::App;
 use ollama_benchmarker::config::Config;
 use ollama_benchmarker::measure;
@@ -58,7 +58,8 @@ impl Maker {
     pub fn make(&self, place: usize) -> BenchmarkResponse {
         let mut random = StdRng::seed_from_u64(place as u64);
         let mut run = self.pattern.clone();
-        run.timestamp = self.begin + self.between * i32::try_from(place).unwrap();
+        run.timestamp =
+            (self.begin + self.between * i32::try_from(place).unwrap()).trunc_subsecs(3);
         run.id = RunId::new(run.timestamp);
         run.finished_at = Some(run.timestamp + TimeDelta::seconds(3));
         let first = random.random_range(0..MODELS);
@@ -125,7 +126,11 @@ fn vary(result: &mut BenchmarkResult, at: DateTime<Utc>, random: &mut StdRng) {
     let pace: f64 = random.random_range(0.5..3.0);
     let words = (0..64).map(|_| WORDS[random.random_range(0..WORDS.len())]);
     result.response = words.collect::<Vec<_>>().join(" ");
-    result.response_sha256 = format!("{:064x}", random.random::<u128>());
+    result.response_sha256 = format!(
+        "{:032x}{:032x}",
+        random.random::<u128>(),
+        random.random::<u128>()
+    );
     result.backend = "ollama".into();
     result.timestamp = at;
     let timing = &mut result.timing;
@@ -139,14 +144,15 @@ fn vary(result: &mut BenchmarkResult, at: DateTime<Utc>, random: &mut StdRng) {
         &mut timing.time_per_output_token,
         &mut timing.connect_time,
     ] {
-        *time = time.map(|time| (time * pace * random.random_range(0.9..1.1) * 1e9).round() / 1e9);
+        *time = time.map(|time| (time * pace * random.random_range(0.9..1.1) * 1e6).round() / 1e6);
     }
     let throughput = &mut result.throughput;
-    throughput.output_tokens_per_second = timing.time_per_output_token.map(|time| 1.0 / time);
+    throughput.output_tokens_per_second =
+        timing.time_per_output_token.map(|time| digits(1.0 / time));
     throughput.total_bytes = result.response.len() as u64;
     throughput.bytes_per_second = timing
         .total_time
-        .map(|time| result.response.len() as f64 / time);
+        .map(|time| digits(result.response.len() as f64 / time));
     if let Some(chunks) = &mut result.chunks {
         let mut end = 0.0;
         for offset in &mut chunks.offsets {
@@ -161,4 +167,9 @@ fn vary(result: &mut BenchmarkResult, at: DateTime<Utc>, random: &mut StdRng) {
         chunks.sizes = sizes.take(chunks.offsets.len()).collect();
         chunks.sizes.resize(chunks.offsets.len(), 4);
     }
+}
+
+/// As many as the program gives of a rate.
+fn digits(rate: f64) -> f64 {
+    format!("{rate:.11e}").parse().unwrap()
 }

@@ -19,10 +19,12 @@ mod export;
 mod made_up;
 mod questions;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ollama_benchmarker::record::HistoryQuery;
-use ollama_benchmarker::store::{NewRun, ServerOptions, Store};
+use ollama_benchmarker::store::{PackedRun, ServerOptions, Store};
 use tokio::sync::mpsc;
 
 use self::made_up::Maker;
@@ -67,26 +69,35 @@ async fn main() {
 
 async fn fill(store: &Store, runs: usize) {
     let maker = Maker::new(runs).await;
-    let (batches, mut made) = mpsc::channel(2);
+    let next = Arc::new(AtomicUsize::new(0));
+    let (batches, mut made) = mpsc::channel(4);
     let begun = Instant::now();
-    std::thread::spawn(move || {
-        for first in (0..runs).step_by(BATCH) {
-            let batch = (first..runs.min(first + BATCH)).map(|place| maker.make(place));
-            if batches.blocking_send(batch.collect::<Vec<_>>()).is_err() {
-                return;
+    // As an import does: packed on as many threads as there are, stored by one.
+    for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        let (maker, next, batches) = (maker.clone(), Arc::clone(&next), batches.clone());
+        std::thread::spawn(move || {
+            loop {
+                let first = next.fetch_add(BATCH, Ordering::Relaxed);
+                let places = first.min(runs)..runs.min(first + BATCH);
+                let batch: Vec<PackedRun> = places
+                    .map(|place| PackedRun::new(&maker.make(place), None).unwrap())
+                    .collect();
+                if batch.is_empty() || batches.blocking_send(batch).is_err() {
+                    return;
+                }
             }
-        }
-    });
+        });
+    }
+    drop(batches);
     let (mut stored, mut storing) = (0, Duration::ZERO);
     while let Some(batch) = made.recv().await {
-        let new: Vec<NewRun> = batch
-            .iter()
-            .map(|run| NewRun { run, extra: None })
-            .collect();
         let at = Instant::now();
-        store.import(&new).await.unwrap();
+        store
+            .import(&batch.iter().collect::<Vec<_>>())
+            .await
+            .unwrap();
         storing += at.elapsed();
-        stored += new.len();
+        stored += batch.len();
         if stored.is_multiple_of(BATCH * 50) {
             eprintln!("{stored} runs after {:.0} s", begun.elapsed().as_secs_f64());
         }

@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::execution::conclude;
 use super::{App, AppError, check_search, price};
+use crate::config::Config;
 use crate::exchange::{self, Extra, Gatherer, Incoming, Parts, Piece, ResultPart, Splitter, Style};
+use crate::measure::Price;
 use crate::record::{ExportFormat, ExportQuery, ImportError, ImportReport, RunId};
-use crate::store::{NewRun, RunText, Selection, Store, StoreError, StoredRun};
+use crate::store::{PackedRun, RunText, Selection, Store, StoreError, StoredRun};
 
 /// Bytes that are sent at once.
 const PIECE: usize = 64 << 10;
@@ -33,6 +35,8 @@ const MOST_IDS: usize = 500;
 
 /// A document that waits to be read: its line, and the text or what rows of CSV made.
 type Waiting = (u64, Result<Vec<u8>, serde_json::Value>);
+/// A document that was read: its line, and the run or what is wrong with it.
+type Read = (u64, Result<PackedRun, String>);
 
 impl App {
     /// Writes runs that have ended, in the order of their ids. A failure in the middle ends the stream
@@ -178,27 +182,7 @@ impl Import<'_> {
         if waiting.is_empty() {
             return Ok(());
         }
-        let config = Arc::clone(&self.app.config);
-        let read = tokio::task::spawn_blocking(move || {
-            let price = price(&config);
-            let read = waiting.into_iter().map(|(line, document)| {
-                let read = match document {
-                    Ok(text) => exchange::read(&text, &config.default_backend),
-                    Err(run) => exchange::read_value(&run, &config.default_backend),
-                };
-                let read = read.map(|mut incoming| {
-                    if incoming.lacks_summary {
-                        conclude(&mut incoming.run, &[], &[], price.as_ref());
-                    }
-                    incoming
-                });
-                (line, read)
-            });
-            read.collect::<Vec<_>>()
-        });
-        let read = read
-            .await
-            .map_err(|error| AppError::Storage(error.to_string()))?;
+        let read = self.read(waiting).await?;
         let mut good = Vec::new();
         for (line, read) in read {
             match read {
@@ -215,8 +199,31 @@ impl Import<'_> {
         self.store(&good).await
     }
 
-    async fn try_out(&mut self, good: &[(u64, Incoming)]) -> Result<(), AppError> {
-        let ids: Vec<&RunId> = good.iter().map(|(_, incoming)| &incoming.run.id).collect();
+    /// Reads and packs documents, on as many threads as there are.
+    async fn read(&self, waiting: Vec<Waiting>) -> Result<Vec<Read>, AppError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = waiting.len().div_ceil(threads).max(1);
+        let mut waiting = waiting.into_iter().peekable();
+        let mut shares = Vec::new();
+        while waiting.peek().is_some() {
+            let share: Vec<Waiting> = waiting.by_ref().take(share).collect();
+            let config = Arc::clone(&self.app.config);
+            shares.push(tokio::task::spawn_blocking(move || {
+                let price = price(&config);
+                let read = |(line, document)| (line, read_one(document, &config, price.as_ref()));
+                share.into_iter().map(read).collect::<Vec<_>>()
+            }));
+        }
+        let mut all = Vec::new();
+        for share in shares {
+            let read = share.await;
+            all.extend(read.map_err(|error| AppError::Storage(error.to_string()))?);
+        }
+        Ok(all)
+    }
+
+    async fn try_out(&mut self, good: &[(u64, PackedRun)]) -> Result<(), AppError> {
+        let ids: Vec<&RunId> = good.iter().map(|(_, run)| run.id()).collect();
         let known = self.app.inner.store.known(&ids).await?;
         let seen = &mut self.seen;
         let is_new = |id: &&RunId| !known.contains(id.as_str()) && seen.insert((*id).clone());
@@ -236,9 +243,9 @@ impl Import<'_> {
         }
     }
 
-    async fn store(&mut self, good: &[(u64, Incoming)]) -> Result<(), AppError> {
+    async fn store(&mut self, good: &[(u64, PackedRun)]) -> Result<(), AppError> {
         let store = self.app.inner.store.clone();
-        let error = match store.import(&new_runs(good)).await {
+        let error = match store.import(&runs_of(good)).await {
             Ok(are_new) => {
                 self.count(are_new);
                 return Ok(());
@@ -247,7 +254,7 @@ impl Import<'_> {
         };
         tracing::debug!(%error, "documents are stored one by one");
         for one in good.chunks(1) {
-            match store.import(&new_runs(one)).await {
+            match store.import(&runs_of(one)).await {
                 Ok(are_new) => self.count(are_new),
                 // Of the database as a whole, not of this document.
                 Err(error) if self.app.ready().await.is_err() || error.may_pass() => {
@@ -264,12 +271,32 @@ impl Import<'_> {
     }
 }
 
-fn new_runs(good: &[(u64, Incoming)]) -> Vec<NewRun<'_>> {
-    let new = good.iter().map(|(_, Incoming { run, extra, .. })| NewRun {
-        run,
-        extra: (!extra.is_empty()).then(|| serde_json::to_vec(extra).unwrap_or_default()),
-    });
-    new.collect()
+fn runs_of(good: &[(u64, PackedRun)]) -> Vec<&PackedRun> {
+    good.iter().map(|(_, run)| run).collect()
+}
+
+/// Reads a document and makes it ready to be stored.
+fn read_one(
+    document: Result<Vec<u8>, serde_json::Value>,
+    config: &Config,
+    price: Option<&Price>,
+) -> Result<PackedRun, String> {
+    let incoming = match document {
+        Ok(text) => exchange::read(&text, &config.default_backend),
+        Err(run) => exchange::read_value(&run, &config.default_backend),
+    };
+    let Incoming {
+        mut run,
+        extra,
+        lacks_summary,
+    } = incoming?;
+    if lacks_summary {
+        conclude(&mut run, &[], &[], price);
+    }
+    let extra = (!extra.is_empty()).then(|| serde_json::to_vec(&extra));
+    let extra = extra.transpose().map_err(|error| error.to_string())?;
+    let packed = PackedRun::new(&run, extra.as_deref());
+    packed.map_err(|error| format!("it cannot be stored: {error}"))
 }
 
 /// Reads one batch after the other, until whoever writes them has gone.

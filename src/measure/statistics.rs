@@ -112,6 +112,31 @@ pub(super) fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
+/// Figures to twelve significant digits: a clock of microseconds tells nine of them within a quarter of an
+/// hour, and what lies behind the twelfth is noise of the arithmetic, such as `0.018000000000000016`.
+pub(super) fn rounded(figures: Distribution) -> Distribution {
+    let round = |figure: Option<f64>| figure.map(significant);
+    Distribution {
+        min: round(figures.min),
+        max: round(figures.max),
+        mean: round(figures.mean),
+        median: round(figures.median),
+        p90: round(figures.p90),
+        p95: round(figures.p95),
+        p99: round(figures.p99),
+        standard_deviation: round(figures.standard_deviation),
+        median_absolute_deviation: round(figures.median_absolute_deviation),
+        median_low: round(figures.median_low),
+        median_high: round(figures.median_high),
+        ..figures
+    }
+}
+
+/// A number to twelve significant digits.
+pub(super) fn significant(value: f64) -> f64 {
+    format!("{value:.11e}").parse().unwrap_or(value)
+}
+
 /// The finite ones of some values, in order.
 pub(super) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut kept: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
@@ -280,6 +305,19 @@ mod tests {
             distribution(&[f64::NAN, f64::INFINITY]),
             Distribution::default()
         );
+    }
+
+    #[test]
+    fn noise_of_the_arithmetic_is_rounded_away() {
+        assert_eq!(significant(0.018_000_000_000_000_016).to_string(), "0.018");
+        assert_eq!(
+            significant(-54.819_292_860_724_52).to_string(),
+            "-54.8192928607"
+        );
+        for value in [0.0, 1.5, 899.999_999, f64::MAX, f64::MIN_POSITIVE] {
+            let error = (significant(value) - value).abs();
+            assert!(error <= value * 1e-11, "{value}");
+        }
     }
 
     #[test]

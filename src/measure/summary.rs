@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::metrics::gaps;
 use super::pool::Pool;
 use super::selection::{Metric, is_failure, is_success};
-use super::statistics::{distribution, finite};
+use super::statistics::{distribution, finite, rounded, significant};
 use crate::record::{BenchmarkResult, Distribution, ModelSummaryStatistics};
 
 /// Summarises results for each of `models`, given as name and backend in the order of the request.
@@ -31,7 +31,7 @@ fn summary_of(model: &str, backend: &str, results: &[BenchmarkResult]) -> ModelS
     let successes: Vec<_> = own.iter().copied().filter(|r| is_success(r)).collect();
     let failed = own.iter().filter(|r| is_failure(r)).count();
     let hashes: BTreeSet<_> = successes.iter().map(|r| &r.response_sha256).collect();
-    let of = |metric: Metric| distribution(&metric.values(&successes));
+    let of = |metric: Metric| rounded(distribution(&metric.values(&successes)));
     ModelSummaryStatistics {
         model: model.to_owned(),
         backend: backend.to_owned(),
@@ -85,7 +85,7 @@ impl GapPool {
 
     /// All of them.
     pub fn distribution(&self) -> Distribution {
-        self.0.distribution()
+        rounded(self.0.distribution())
     }
 }
 
@@ -113,6 +113,7 @@ fn system_rate(successes: &[&BenchmarkResult], others: &[&BenchmarkResult]) -> O
     (last > first && !in_turn)
         .then(|| tokens as f64 / (last - first))
         .and_then(finite)
+        .map(significant)
 }
 
 #[cfg(test)]

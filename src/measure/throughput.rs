@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::statistics::finite;
+use super::statistics::{finite, significant};
 use super::timeline::{ChunkKind, ServerReport, Timeline};
 use crate::record::{Throughput, Timing};
 
@@ -151,5 +151,5 @@ pub(super) fn time_per_output_token(
 
 /// `a / b`; `None` where that is no number.
 fn quotient(a: f64, b: f64) -> Option<f64> {
-    (b > 0.0).then(|| a / b).and_then(finite)
+    (b > 0.0).then(|| a / b).and_then(finite).map(significant)
 }

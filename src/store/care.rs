@@ -75,14 +75,16 @@ impl Store {
     /// How many runs that have ended were asked for before a time.
     pub async fn count_before(&self, time: DateTime<Utc>) -> Result<u64, StoreError> {
         let mut work = self.database.read().await?;
-        let Some(all) = facets::find(&mut work, &facets::all()).await? else {
+        let all = facets::find(&mut work, &facets::all()).await?;
+        let Some(&all) = all.first() else {
             return Ok(0);
         };
-        let count = Statement::new(
+        let mut count = Statement::new(
             "select count(*) as n from run_facets
-             where facet = $1 and created_at < $2 and status not in ('queued', 'running')",
+             where facet = $1 and created_at < $2 and status not in ",
         );
-        let count = count.bind(all).bind(time.timestamp_micros());
+        count = count.bind(all).bind(time.timestamp_micros());
+        count.push(facets::UNFINISHED);
         let n: i64 = work.fetch_one(count).await?.get("n")?;
         Ok(n.unsigned_abs())
     }
@@ -105,7 +107,8 @@ impl Store {
         most: u64,
     ) -> Result<Vec<OldRun>, StoreError> {
         let mut work = self.database.read().await?;
-        let Some(all) = facets::find(&mut work, &facets::all()).await? else {
+        let all = facets::find(&mut work, &facets::all()).await?;
+        let Some(&all) = all.first() else {
             return Ok(Vec::new());
         };
         let most = u32::try_from(most).unwrap_or(u32::MAX).min(MOST_RUNS);
@@ -140,7 +143,8 @@ impl Store {
             "indexed by run_facets_created_at cross join runs as r on r.run = f.run",
             "join runs as r on r.run = f.run",
         ));
-        find.push(" where f.status not in ('queued', 'running') and f.facet = ");
+        find.push(" where f.status not in ");
+        find.push(facets::UNFINISHED).push(" and f.facet = ");
         find.push_bind(all);
         if let Some(before) = before {
             find.push(" and f.created_at < ");

@@ -289,7 +289,7 @@ fn faults_of_run(row: &Row, id: &str, stored: &[Row]) -> Result<Vec<String>, Sto
 
 /// What a run is found by must be what it says.
 fn faults_of_facets(run: &BenchmarkResponse, stored: &[Row]) -> Result<Option<String>, StoreError> {
-    let mut found: BTreeMap<(String, String), String> = BTreeMap::new();
+    let mut found: BTreeMap<(String, String), i64> = BTreeMap::new();
     let mut nameless = 0;
     for row in stored {
         match (row.get("kind")?, row.get("value")?) {
@@ -301,11 +301,12 @@ fn faults_of_facets(run: &BenchmarkResponse, stored: &[Row]) -> Result<Option<St
         .into_iter()
         .map(|(kind, value)| (kind.to_owned(), value))
         .collect();
+    let expected_status = facets::status_number(run.status);
     let is_right = nameless == 0
         && found.len() == expected.len()
         && found
             .iter()
-            .all(|(facet, status)| expected.contains(facet) && status == run.status.as_str());
+            .all(|(facet, status)| expected.contains(facet) && *status == expected_status);
     Ok((!is_right).then(|| {
         format!(
             "lists do not find it as they should: {} of its {} entries are right and {} are there",

@@ -1,11 +1,22 @@
 //! Ways in which a run is looked for, each a row with everything that lists are sorted by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use sha2::{Digest, Sha256};
 
-use super::database::{Statement, Work};
-use crate::record::{BenchmarkResponse, Distribution, ModelSummaryStatistics};
+use super::database::{Statement, Value, Work};
+use super::incoming::insert_rows;
+use crate::record::{BenchmarkResponse, Distribution, ModelSummaryStatistics, Status};
+
+/// The numbers of the statuses of runs that have not ended, for a statement.
+pub const UNFINISHED: &str = "(5, 6)";
+
+/// Figures that lists are sorted by are whole millionths, which take half the room of a double: what a
+/// clock of microseconds does not tell apart need not be in order.
+const MILLIONTHS: f64 = 1e6;
+
+/// Bytes of a text's hash that are kept: enough that no two texts share them.
+const TEXT_HASH: usize = 16;
 
 /// A way to look for runs: what kind it is, and which of that kind.
 pub type Facet = (&'static str, String);
@@ -19,8 +30,7 @@ pub fn all() -> Facet {
 pub fn of(run: &BenchmarkResponse) -> BTreeSet<Facet> {
     let mut facets = BTreeSet::from([all(), ("status", run.status.as_str().to_owned())]);
     for model in &run.environment.models {
-        // Asked for with its backend or without.
-        facets.insert(("model", storable(&model.model)));
+        // Asked for without its backend it is looked for on each: see `find`.
         facets.insert((
             "model",
             storable(&format!("{}@{}", model.model, model.backend)),
@@ -31,23 +41,51 @@ pub fn of(run: &BenchmarkResponse) -> BTreeSet<Facet> {
     facets
 }
 
+/// The text that a run is searched by: its name, models and prompts in lower case.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub struct SearchText {
+    /// What it is known by.
+    pub hash: String,
+    text: String,
+}
+
+impl SearchText {
+    /// That of a run.
+    pub fn of(run: &BenchmarkResponse) -> Self {
+        let mut parts: Vec<String> = run.request.name.iter().cloned().collect();
+        let models = run.environment.models.iter();
+        parts.extend(models.map(|model| format!("{}@{}", model.model, model.backend)));
+        parts.extend(run.request.all_prompts().into_iter().map(str::to_owned));
+        let text = storable(&parts.join("\n").to_lowercase());
+        Self {
+            hash: hex::encode(&Sha256::digest(text.as_bytes())[..TEXT_HASH]),
+            text,
+        }
+    }
+}
+
+/// What a run is found by.
+pub struct Entries {
+    facets: BTreeSet<Facet>,
+    keys: Keys,
+}
+
 /// What lists are sorted by.
-pub struct Keys {
+struct Keys {
     created_at: i64,
-    status: &'static str,
+    status: i64,
     first_model: String,
-    time_to_first_chunk: Option<f64>,
-    output_tokens_per_second: Option<f64>,
-    total_time: Option<f64>,
+    time_to_first_chunk: Option<i64>,
+    output_tokens_per_second: Option<i64>,
+    total_time: Option<i64>,
 }
 
 impl Keys {
-    /// Those of a run.
-    pub fn of(run: &BenchmarkResponse) -> Self {
+    fn of(run: &BenchmarkResponse) -> Self {
         let first = run.environment.models.first();
         Self {
             created_at: run.timestamp.timestamp_micros(),
-            status: run.status.as_str(),
+            status: status_number(run.status),
             first_model: first.map_or_else(String::new, |model| storable(&model.model)),
             time_to_first_chunk: best(run, f64::min, |it| &it.time_to_first_chunk),
             output_tokens_per_second: best(run, f64::max, |it| &it.output_tokens_per_second),
@@ -60,11 +98,30 @@ fn best(
     run: &BenchmarkResponse,
     better: fn(f64, f64) -> f64,
     figure: impl Fn(&ModelSummaryStatistics) -> &Distribution,
-) -> Option<f64> {
+) -> Option<i64> {
     let summaries = run.summary.iter();
-    summaries
+    let best = summaries
         .filter_map(|summary| figure(summary).median)
-        .reduce(better)
+        .reduce(better)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what leaves the range becomes the largest there is"
+    )]
+    let millionths = (best * MILLIONTHS).round() as i64;
+    Some(millionths)
+}
+
+/// Statuses in the order of their names, as a number that takes less room.
+pub fn status_number(status: Status) -> i64 {
+    match status {
+        Status::Cancelled => 0,
+        Status::Completed => 1,
+        Status::Failed => 2,
+        Status::Interrupted => 3,
+        Status::Partial => 4,
+        Status::Queued => 5,
+        Status::Running => 6,
+    }
 }
 
 /// Postgres takes no NUL in a text, and nobody looks for one.
@@ -72,68 +129,127 @@ pub fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Gives a run its facets.
-pub async fn insert(work: &mut Work, run: i64, response: &BenchmarkResponse) -> sqlx::Result<()> {
-    insert_rows(work, run, &of(response), &Keys::of(response)).await
+impl Entries {
+    /// Those of a run.
+    pub fn of(run: &BenchmarkResponse) -> Self {
+        Self {
+            facets: of(run),
+            keys: Keys::of(run),
+        }
+    }
 }
 
-async fn insert_rows(
+/// Where the number of a pair of names is found, and where it gets one.
+struct Names {
+    find: &'static str,
+    add: &'static str,
+}
+
+const FACETS: Names = Names {
+    find: "select id, kind as a, value as b from facets where (kind, value) in (values ",
+    add: "insert into facets (kind, value) values ",
+};
+
+const MODELS: Names = Names {
+    find: "select id, model as a, backend as b from models where (model, backend) in (values ",
+    add: "insert into models (model, backend) values ",
+};
+
+/// Numbers by the names that they stand for.
+type Numbers = HashMap<(String, String), i64>;
+
+/// The numbers of pairs of names; those that have none get one.
+async fn numbers(
     work: &mut Work,
-    run: i64,
-    facets: &BTreeSet<Facet>,
-    keys: &Keys,
-) -> sqlx::Result<()> {
-    let inserted = work.execute(rows(run, facets, keys)).await?;
-    if inserted == facets.len() as u64 {
-        return Ok(());
+    names: &Names,
+    pairs: &BTreeSet<(&str, &str)>,
+) -> sqlx::Result<Numbers> {
+    let mut known = known_numbers(work, names, pairs).await?;
+    let mut missing = pairs.clone();
+    missing.retain(|(a, b)| !known.contains_key(&((*a).to_owned(), (*b).to_owned())));
+    if missing.is_empty() {
+        return Ok(known);
     }
-    // Some get their number now. Rows that are there already stay.
-    let mut add = Statement::new("insert into facets (kind, value) ");
-    push_values(&mut add, facets);
-    add.push(" on conflict do nothing");
-    work.execute(add).await?;
-    work.execute(rows(run, facets, keys)).await?;
-    Ok(())
+    let rows = missing
+        .iter()
+        .map(|(a, b)| vec![Value::from(*a), Value::from(*b)]);
+    insert_rows(work, names.add, rows.collect(), " on conflict do nothing").await?;
+    known.extend(known_numbers(work, names, &missing).await?);
+    Ok(known)
 }
 
-/// The statement that inserts a row for each facet that has a number.
-fn rows(run: i64, facets: &BTreeSet<Facet>, keys: &Keys) -> Statement {
-    let mut insert = Statement::new(
-        "insert into run_facets (facet, run, created_at, status, first_model, time_to_first_chunk,
-            output_tokens_per_second, total_time)
-         select id, $1, $2, $3, $4, $5, $6, $7 from facets where (kind, value) in (",
-    )
-    .bind(run)
-    .bind(keys.created_at)
-    .bind(keys.status)
-    .bind(keys.first_model.as_str())
-    .bind(keys.time_to_first_chunk)
-    .bind(keys.output_tokens_per_second)
-    .bind(keys.total_time);
-    push_values(&mut insert, facets);
-    insert.push(") on conflict do nothing");
-    insert
+async fn known_numbers(
+    work: &mut Work,
+    names: &Names,
+    pairs: &BTreeSet<(&str, &str)>,
+) -> sqlx::Result<Numbers> {
+    let mut known = Numbers::new();
+    if pairs.is_empty() {
+        return Ok(known);
+    }
+    let mut find = Statement::new(names.find);
+    for (place, (a, b)) in pairs.iter().enumerate() {
+        find.push(if place == 0 { "(" } else { ", (" });
+        find.push_bind(*a).push(", ").push_bind(*b).push(")");
+    }
+    find.push(")");
+    for row in work.fetch_all(find).await? {
+        known.insert((row.get("a")?, row.get("b")?), row.get("id")?);
+    }
+    Ok(known)
 }
 
-fn push_values(sql: &mut Statement, facets: &BTreeSet<Facet>) {
-    for (place, (kind, value)) in facets.iter().enumerate() {
-        sql.push(if place == 0 { "values (" } else { ", (" });
-        sql.push_bind(*kind).push(", ").push_bind(value.as_str());
-        sql.push(")");
+/// The numbers of models, each with its backend; those that have none get one.
+pub async fn models(
+    work: &mut Work,
+    models: &BTreeSet<(&str, &str)>,
+) -> sqlx::Result<HashMap<(String, String), i64>> {
+    numbers(work, &MODELS, models).await
+}
+
+/// Gives runs, known by their numbers, the facets that they do not have yet.
+pub async fn insert(work: &mut Work, runs: &[(i64, &Entries)]) -> sqlx::Result<()> {
+    let all = runs.iter().flat_map(|(_, entries)| &entries.facets);
+    let all = all.map(|(kind, value)| (*kind, value.as_str())).collect();
+    let known = numbers(work, &FACETS, &all).await?;
+    let mut rows = Vec::new();
+    for (run, Entries { facets, keys }) in runs {
+        for (kind, value) in facets {
+            let number = known.get(&((*kind).to_owned(), value.clone()));
+            let number = *number.ok_or(sqlx::Error::RowNotFound)?;
+            rows.push(vec![
+                number.into(),
+                (*run).into(),
+                keys.created_at.into(),
+                keys.status.into(),
+                keys.first_model.as_str().into(),
+                keys.time_to_first_chunk.into(),
+                keys.output_tokens_per_second.into(),
+                keys.total_time.into(),
+            ]);
+        }
     }
+    // In the order of the table, so that neighbours are written together.
+    rows.sort_by_key(|row| match row.first() {
+        Some(Value::Integer(number)) => *number,
+        _ => None,
+    });
+    let into = "insert into run_facets (facet, run, created_at, status, first_model,
+            time_to_first_chunk, output_tokens_per_second, total_time) values ";
+    insert_rows(work, into, rows, " on conflict do nothing").await
 }
 
 /// Brings a run's facets up to how it stands.
 pub async fn update(work: &mut Work, run: i64, response: &BenchmarkResponse) -> sqlx::Result<()> {
     let keys = Keys::of(response);
-    let status = ("status", keys.status.to_owned());
+    let status = response.status.as_str();
     work.execute(
         Statement::new(
             "delete from run_facets where run = $1
              and facet in (select id from facets where kind = 'status' and value <> $2)",
         )
         .bind(run)
-        .bind(keys.status),
+        .bind(status),
     )
     .await?;
     let statement = Statement::new(
@@ -147,52 +263,64 @@ pub async fn update(work: &mut Work, run: i64, response: &BenchmarkResponse) -> 
     .bind(keys.output_tokens_per_second)
     .bind(keys.total_time);
     work.execute(statement).await?;
-    insert_rows(work, run, &BTreeSet::from([status]), &keys).await
-}
-
-/// The number of a facet; `None` where no run has it.
-pub async fn find(work: &mut Work, (kind, value): &Facet) -> sqlx::Result<Option<i64>> {
-    let find = Statement::new("select id from facets where kind = $1 and value = $2")
-        .bind(*kind)
-        .bind(value.as_str());
-    let row = work.fetch_optional(find).await?;
-    row.map(|row| row.get("id")).transpose()
-}
-
-/// The number of a model on a backend; it gets one where it has none.
-pub async fn model(work: &mut Work, model: &str, backend: &str) -> sqlx::Result<i64> {
-    let (model, backend) = (storable(model), storable(backend));
-    let find = || {
-        Statement::new("select id from models where model = $1 and backend = $2")
-            .bind(model.as_str())
-            .bind(backend.as_str())
+    let entries = Entries {
+        facets: BTreeSet::from([("status", status.to_owned())]),
+        keys,
     };
-    if let Some(row) = work.fetch_optional(find()).await? {
-        return row.get("id");
-    }
-    let add = Statement::new(
-        "insert into models (model, backend) values ($1, $2) on conflict do nothing",
-    )
-    .bind(model.as_str())
-    .bind(backend.as_str());
-    work.execute(add).await?;
-    work.fetch_one(find()).await?.get("id")
+    insert(work, &[(run, &entries)]).await
 }
 
-/// The number of the text that a run is searched by; it gets one where it has none.
-pub async fn text(work: &mut Work, run: &BenchmarkResponse) -> sqlx::Result<i64> {
-    let text = search_text(run);
-    let hash = hex::encode(Sha256::digest(text.as_bytes()));
-    let find = || Statement::new("select id from texts where hash = $1").bind(hash.as_str());
-    if let Some(row) = work.fetch_optional(find()).await? {
-        return row.get("id");
+/// The numbers of a facet, none where no run has it: a model that is named without its backend has one
+/// for each backend that it was measured on.
+pub async fn find(work: &mut Work, (kind, value): &Facet) -> sqlx::Result<Vec<i64>> {
+    let mut find = Statement::new("select id from facets where kind = $1 and value ");
+    find = find.bind(*kind);
+    if *kind == "model" {
+        find.push("in (select ").push_bind(value.as_str());
+        find.push(" union all select ")
+            .push_bind(format!("{value}@"));
+        find.push(" || value from facets where kind = 'backend')");
+    } else {
+        find.push("= ").push_bind(value.as_str());
     }
-    let add =
-        Statement::new("insert into texts (hash, text) values ($1, $2) on conflict do nothing")
-            .bind(hash.as_str())
-            .bind(text);
-    work.execute(add).await?;
-    work.fetch_one(find()).await?.get("id")
+    let rows = work.fetch_all(find).await?;
+    rows.iter().map(|row| row.get("id")).collect()
+}
+
+/// The numbers of texts by their hashes; those that have none get one.
+pub async fn texts(
+    work: &mut Work,
+    texts: &BTreeSet<&SearchText>,
+) -> sqlx::Result<HashMap<String, i64>> {
+    let mut known = known_texts(work, texts).await?;
+    let mut missing = texts.clone();
+    missing.retain(|text| !known.contains_key(&text.hash));
+    if missing.is_empty() {
+        return Ok(known);
+    }
+    let rows = missing.iter().map(|text| {
+        vec![
+            Value::from(text.hash.as_str()),
+            Value::from(text.text.as_str()),
+        ]
+    });
+    let into = "insert into texts (hash, text) values ";
+    insert_rows(work, into, rows.collect(), " on conflict do nothing").await?;
+    known.extend(known_texts(work, &missing).await?);
+    Ok(known)
+}
+
+async fn known_texts(
+    work: &mut Work,
+    texts: &BTreeSet<&SearchText>,
+) -> sqlx::Result<HashMap<String, i64>> {
+    let mut find = Statement::new("select id, hash from texts where hash in (");
+    find.push_list(texts.iter().map(|text| text.hash.as_str()));
+    find.push(")");
+    let rows = work.fetch_all(find).await?;
+    rows.iter()
+        .map(|row| Ok((row.get("hash")?, row.get("id")?)))
+        .collect()
 }
 
 /// Removes those of the texts, facets and models that no run has any more.
@@ -227,12 +355,4 @@ pub async fn prune(
         work.execute(Statement::new(unused).bind(model)).await?;
     }
     Ok(())
-}
-
-fn search_text(run: &BenchmarkResponse) -> String {
-    let mut parts: Vec<String> = run.request.name.iter().cloned().collect();
-    let models = run.environment.models.iter();
-    parts.extend(models.map(|model| format!("{}@{}", model.model, model.backend)));
-    parts.extend(run.request.all_prompts().into_iter().map(str::to_owned));
-    storable(&parts.join("\n").to_lowercase())
 }

@@ -6,6 +6,7 @@
 //! of that stretch. A text, or a span of time where the list is not sorted by it, is the exception: what
 //! few runs fit is collected and sorted, what many fit is read in the list's order until the page is full.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ const NUMBERS: &str = "select f.run, f.";
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
 
+/// Filters, each as the numbers of the facets that fit it, any of them.
+type Filters = Vec<Vec<i64>>;
+
 /// So many rows are collected and sorted in a few milliseconds; where more fit, one in a hundred of a
 /// million does, and a page of them is found as quickly in the list's own order.
 const MOST_SORTED: u32 = 10_000;
@@ -43,11 +47,10 @@ pub(super) struct Cursor {
 }
 
 /// What a row was sorted by.
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, PartialOrd, Serialize, Deserialize)]
 enum Key {
     Unknown,
     Integer(i64),
-    Real(f64),
     Text(String),
 }
 
@@ -60,7 +63,12 @@ impl Cursor {
     fn read(text: &str, query: &HistoryQuery) -> Result<Self, StoreError> {
         let json = hex::decode(text).map_err(|_| StoreError::BadCursor)?;
         let cursor: Self = serde_json::from_slice(&json).map_err(|_| StoreError::BadCursor)?;
-        if (cursor.sort, cursor.order) != (query.sort, query.order) {
+        let fits = match cursor.key {
+            Key::Unknown => is_figure(cursor.sort),
+            Key::Integer(_) => cursor.sort != HistorySort::Model,
+            Key::Text(_) => cursor.sort == HistorySort::Model,
+        };
+        if !fits || (cursor.sort, cursor.order) != (query.sort, query.order) {
             return Err(StoreError::BadCursor);
         }
         Ok(cursor)
@@ -166,10 +174,11 @@ struct View<'a> {
     /// What is read of each run, up to the column that is sorted by.
     columns: &'static str,
     dialect: Dialect,
-    /// The filter whose stretch of an index is read.
-    facet: i64,
+    /// The filter whose stretches of an index are read: one, unless a model was measured on several
+    /// backends.
+    facets: Vec<i64>,
     /// The other filters.
-    others: Vec<i64>,
+    others: Filters,
     text: Option<String>,
     /// Those that hold it, where they are few.
     texts: Vec<i64>,
@@ -215,22 +224,23 @@ impl<'a> View<'a> {
         let mut sizes = Vec::new();
         let asked = facets_of(query);
         for facet in &asked {
-            let Some(facet) = facets::find(work, facet).await? else {
+            let found = facets::find(work, facet).await?;
+            if found.is_empty() {
                 return Ok(None);
-            };
+            }
             // Which one is smallest matters only where there are several.
             let size = if asked.len() > 1 {
-                let rows =
-                    Statement::new("select 1 as one from run_facets where facet = $1").bind(facet);
+                let mut rows = Statement::new("select 1 as one from run_facets where facet in (");
+                rows.push_list(found.iter().copied()).push(")");
                 count(work, rows).await?
             } else {
                 0
             };
-            sizes.push((size, facet));
+            sizes.push((size, found));
         }
         sizes.sort_unstable();
-        let mut facets = sizes.into_iter().map(|(_, facet)| facet);
-        let Some(facet) = facets.next() else {
+        let mut found = sizes.into_iter().map(|(_, facets)| facets);
+        let Some(facets) = found.next() else {
             return Ok(None);
         };
         let text = query.q.as_deref().map(str::trim);
@@ -239,8 +249,8 @@ impl<'a> View<'a> {
             query,
             columns: DOCUMENTS,
             dialect,
-            facet,
-            others: facets.collect(),
+            facets,
+            others: found.collect(),
             text: text.map(|text| pattern(dialect, text)),
             texts: Vec::new(),
             way: Way::InOrder,
@@ -268,8 +278,9 @@ impl<'a> View<'a> {
         }
         let is_span = self.query.from.is_some() || self.query.to.is_some();
         if is_span && self.query.sort != HistorySort::Timestamp {
-            let mut fitting = Statement::new("select 1 as one from run_facets as f where facet = ");
-            fitting.push_bind(self.facet);
+            let mut fitting =
+                Statement::new("select 1 as one from run_facets as f where facet in (");
+            fitting.push_list(self.facets.iter().copied()).push(")");
             self.push_span(&mut fitting);
             if count(work, fitting).await? <= MOST_SORTED {
                 return Ok(Way::ByTime);
@@ -288,21 +299,59 @@ impl<'a> View<'a> {
         let mut rows = Vec::new();
         let is_behind = matches!(&cursor, Some(cursor) if matches!(cursor.key, Key::Unknown));
         if !is_behind {
-            let known = self.statement(cursor.as_ref(), true, limit);
-            rows = work.fetch_all(known).await?;
+            rows = self.merged(work, cursor.as_ref(), true, limit).await?;
         }
         let found = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         if is_figure(self.query.sort) && found < limit {
             let cursor = cursor.filter(|_| is_behind);
-            let unknown = self.statement(cursor.as_ref(), false, limit - found);
-            rows.extend(work.fetch_all(unknown).await?);
+            let unknown = self.merged(work, cursor.as_ref(), false, limit - found);
+            rows.extend(unknown.await?);
         }
         Ok(rows)
     }
 
+    /// The first rows of all stretches together; a run that is in several of them comes once.
+    async fn merged(
+        &self,
+        work: &mut Work,
+        cursor: Option<&Cursor>,
+        is_known: bool,
+        limit: u32,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut found = Vec::new();
+        for facet in &self.facets {
+            let rows = self.statement(*facet, cursor, is_known, limit);
+            for row in work.fetch_all(rows).await? {
+                let at = cursor_at(&row, self.query)?;
+                found.push((at.key, at.run, row));
+            }
+        }
+        if self.facets.len() > 1 {
+            found.sort_by(|(a, run, _), (b, other, _)| {
+                let ascending = a
+                    .partial_cmp(b)
+                    .unwrap_or(Ordering::Equal)
+                    .then(run.cmp(other));
+                match self.query.order {
+                    Order::Asc => ascending,
+                    Order::Desc => ascending.reverse(),
+                }
+            });
+            found.dedup_by_key(|(_, run, _)| *run);
+            found.truncate(limit as usize);
+        }
+        Ok(found.into_iter().map(|(_, _, row)| row).collect())
+    }
+
     /// The one place where a statement is put together: from fixed pieces and bound values. Of the runs
     /// that have the figure which the list is sorted by, or of those that lack it.
-    fn statement(&self, cursor: Option<&Cursor>, is_known: bool, limit: u32) -> Statement {
+    fn statement(
+        &self,
+        facet: i64,
+        cursor: Option<&Cursor>,
+        is_known: bool,
+        limit: u32,
+    ) -> Statement {
         let (column, query) = (column(self.query.sort), self.query);
         let (direction, beyond) = match query.order {
             Order::Desc => (" desc", " < "),
@@ -311,10 +360,11 @@ impl<'a> View<'a> {
         let mut sql = Statement::new(self.columns);
         sql.push(column).push(" as sort_key from ");
         self.push_source(&mut sql);
-        sql.push(" where f.facet = ").push_bind(self.facet);
+        sql.push(" where f.facet = ").push_bind(facet);
         for other in &self.others {
-            sql.push(" and exists (select 1 from run_facets as o where o.facet = ");
-            sql.push_bind(*other).push(" and o.run = f.run)");
+            sql.push(" and exists (select 1 from run_facets as o where o.facet in (");
+            sql.push_list(other.iter().copied());
+            sql.push(") and o.run = f.run)");
         }
         self.push_span(&mut sql);
         if let (Some(text), Way::InOrder | Way::ByTime) = (&self.text, self.way) {
@@ -399,16 +449,15 @@ impl Store {
             query,
             columns: DOCUMENTS,
             dialect: self.database.dialect(),
-            facet: 1,
-            others: facets_of(query).iter().skip(1).map(|_| 2).collect(),
+            facets: vec![1],
+            others: facets_of(query).iter().skip(1).map(|_| vec![2]).collect(),
             text: None,
             texts: Vec::new(),
             way: Way::InOrder,
         };
         let key = match query.sort {
-            HistorySort::Timestamp => Key::Integer(1),
-            HistorySort::Status | HistorySort::Model => Key::Text("b".into()),
-            _ => Key::Real(1.0),
+            HistorySort::Model => Key::Text("b".into()),
+            _ => Key::Integer(1),
         };
         let cursor = Cursor {
             sort: query.sort,
@@ -421,7 +470,7 @@ impl Store {
             if !is_known && !is_figure(query.sort) {
                 continue;
             }
-            let statement = view.statement(Some(&cursor), is_known, 50);
+            let statement = view.statement(1, Some(&cursor), is_known, 50);
             let explained = statement.explained("explain query plan");
             let rows = work.fetch_all(explained).await.unwrap();
             let lines: Vec<String> = rows.iter().map(|row| row.get("detail").unwrap()).collect();
@@ -488,20 +537,14 @@ fn bind(sql: &mut Statement, key: &Key) {
     match key {
         Key::Unknown => sql.push("null"),
         Key::Integer(value) => sql.push_bind(*value),
-        Key::Real(value) => sql.push_bind(*value),
         Key::Text(value) => sql.push_bind(value.as_str()),
     };
 }
 
 fn cursor_at(row: &Row, query: &HistoryQuery) -> Result<Cursor, StoreError> {
     let key = match query.sort {
-        HistorySort::Timestamp => row.get::<Option<i64>>("sort_key")?.map(Key::Integer),
-        HistorySort::Status | HistorySort::Model => {
-            row.get::<Option<String>>("sort_key")?.map(Key::Text)
-        }
-        HistorySort::TimeToFirstChunk
-        | HistorySort::OutputTokensPerSecond
-        | HistorySort::TotalTime => row.get::<Option<f64>>("sort_key")?.map(Key::Real),
+        HistorySort::Model => row.get::<Option<String>>("sort_key")?.map(Key::Text),
+        _ => row.get::<Option<i64>>("sort_key")?.map(Key::Integer),
     };
     Ok(Cursor {
         sort: query.sort,

@@ -10,6 +10,7 @@ mod database;
 mod deletion;
 mod facets;
 mod history;
+mod incoming;
 mod neighbours;
 mod owner;
 mod packing;
@@ -39,8 +40,9 @@ use self::postgres::Session;
 use crate::record::RunId;
 
 pub use self::care::OldRun;
+pub use self::incoming::PackedRun;
 pub use self::statistics::{Figures, Level, OfDay, Pages, StoredModel, Sum, place_behind};
-pub use self::transfer::{NewRun, RunText, Selection, StoredRun};
+pub use self::transfer::{RunText, Selection, StoredRun};
 
 /// What a database on a server is asked with.
 #[derive(Clone, Copy, Debug)]

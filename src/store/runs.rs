@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::database::{Row, Statement, Work};
+use super::incoming::{
+    PackedResult, PackedRun, insert_results, insert_runs, insert_samples, numbers_of,
+};
 use super::{Store, StoreError, damaged, facets, packing, samples, series};
 use crate::record::{BenchmarkResponse, BenchmarkResult, RemoteSamples, RunId, Samples, Status};
-
-/// Of every time of a run its day is known by this.
-const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 
 impl Store {
     /// Keeps a new run. The same one again, after an attempt whose answer was lost, changes nothing.
@@ -16,7 +16,7 @@ impl Store {
         let owner = self.owner().await?;
         let mut work = self.database.write().await?;
         work.alone().await?;
-        insert_run(&mut work, run, owner, None).await?;
+        insert_runs(&mut work, &[&PackedRun::bare(run)?], owner).await?;
         work.commit().await?;
         Ok(())
     }
@@ -29,11 +29,13 @@ impl Store {
         position: u32,
         result: &BenchmarkResult,
     ) -> Result<(), StoreError> {
+        let packed = PackedResult::new(result)?;
         let mut work = self.database.write().await?;
-        let Some(run) = number_of(&mut work, id).await? else {
+        let found = numbers_of(&mut work, &[id.as_str()]).await?;
+        let Some(run) = found.get(id.as_str()) else {
             return Err(StoreError::Gone { id: id.clone() });
         };
-        insert_result(&mut work, run, position, result).await?;
+        insert_results(&mut work, &[(*run, position, &packed)]).await?;
         work.commit().await?;
         Ok(())
     }
@@ -168,91 +170,6 @@ impl Store {
     }
 }
 
-/// Keeps a run that is not there yet; gives its number, or `None` where it is.
-pub(super) async fn insert_run(
-    work: &mut Work,
-    run: &BenchmarkResponse,
-    owner: Option<&str>,
-    extra: Option<Vec<u8>>,
-) -> Result<Option<i64>, StoreError> {
-    if number_of(work, &run.id).await?.is_some() {
-        return Ok(None);
-    }
-    let text = facets::text(work, run).await?;
-    let insert = Statement::new(
-        "insert into runs (id, created_at, status, owner, text_id, document, extra)
-         values ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(run.id.as_str())
-    .bind(run.timestamp.timestamp_micros())
-    .bind(run.status.as_str())
-    .bind(owner)
-    .bind(text)
-    .bind(document(run)?)
-    .bind(extra);
-    work.execute(insert).await?;
-    let number = number_of(work, &run.id).await?;
-    let number = number.ok_or(sqlx::Error::RowNotFound)?;
-    facets::insert(work, number, run).await?;
-    Ok(Some(number))
-}
-
-/// Keeps a result that is not there yet.
-pub(super) async fn insert_result(
-    work: &mut Work,
-    run: i64,
-    position: u32,
-    result: &BenchmarkResult,
-) -> Result<(), StoreError> {
-    let document = packed(&BenchmarkResult {
-        chunks: None,
-        ..result.clone()
-    })?;
-    let chunks = result.chunks.as_ref().map(series::pack);
-    let model = facets::model(work, &result.model, &result.backend).await?;
-    let (timing, throughput) = (&result.timing, &result.throughput);
-    let insert = Statement::new(
-        "insert into results (run, position, day, model, outcome, time_to_first_chunk,
-            time_per_output_token, request_latency, total_time, output_tokens_per_second,
-            bytes_per_second, document)
-         select $1, $2, created_at / $3, $4, $5, $6, $7, $8, $9, $10, $11, $12
-         from runs where run = $1
-         on conflict do nothing",
-    )
-    .bind(run)
-    .bind(position)
-    .bind(MICROSECONDS_A_DAY)
-    .bind(model)
-    .bind(outcome(result))
-    .bind(timing.time_to_first_chunk)
-    .bind(timing.time_per_output_token)
-    .bind(timing.request_latency)
-    .bind(timing.total_time)
-    .bind(throughput.output_tokens_per_second)
-    .bind(throughput.bytes_per_second)
-    .bind(document);
-    work.execute(insert).await?;
-    if let Some(chunks) = chunks {
-        let insert = "insert into chunks (run, position, packed) values ($1, $2, $3)
-             on conflict do nothing";
-        let insert = Statement::new(insert).bind(run).bind(position);
-        work.execute(insert.bind(chunks)).await?;
-    }
-    Ok(())
-}
-
-pub(super) fn insert_samples(
-    id: &RunId,
-    samples: &Samples,
-    remote: &[RemoteSamples],
-) -> Result<Statement, StoreError> {
-    let save = Statement::new(
-        "insert into samples (run, packed) select run, $2 from runs where id = $1
-         on conflict (run) do update set packed = excluded.packed",
-    );
-    Ok(save.bind(id.as_str()).bind(samples::pack(samples, remote)?))
-}
-
 /// The number by which other tables know a run.
 async fn number_of(work: &mut Work, id: &RunId) -> sqlx::Result<Option<i64>> {
     let find = Statement::new("select run from runs where id = $1").bind(id.as_str());
@@ -260,17 +177,8 @@ async fn number_of(work: &mut Work, id: &RunId) -> sqlx::Result<Option<i64>> {
     row.map(|row| row.get("run")).transpose()
 }
 
-/// How a request counts for statistics: see the schema.
-fn outcome(result: &BenchmarkResult) -> i64 {
-    match (result.is_measured(), result.success) {
-        (true, true) => 0,
-        (true, false) => 1,
-        (false, _) => 2,
-    }
-}
-
 /// The response without what is stored beside it.
-fn document(run: &BenchmarkResponse) -> Result<Vec<u8>, StoreError> {
+pub(super) fn document(run: &BenchmarkResponse) -> Result<Vec<u8>, StoreError> {
     packed(&BenchmarkResponse {
         id: run.id.clone(),
         timestamp: run.timestamp,
@@ -291,7 +199,7 @@ fn document(run: &BenchmarkResponse) -> Result<Vec<u8>, StoreError> {
     })
 }
 
-fn packed(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+pub(super) fn packed(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     let json = serde_json::to_vec(value).map_err(StoreError::Unwritable)?;
     packing::pack(&json).map_err(|error| StoreError::Unwritable(serde_json::Error::io(error)))
 }

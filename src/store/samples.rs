@@ -1,19 +1,20 @@
-//! Samples as bytes: their JSON, compressed. They change little from one to the next, so a tenth is left.
+//! Samples as bytes: their JSON, packed like any document. They change little from one to the next, so a
+//! tenth is left. Earlier versions kept them as JSON, and then as gzip (RFC 1952).
 
-use std::borrow::Cow;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
-use flate2::Compression;
 use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::StoreError;
+use super::{StoreError, packing};
 use crate::record::{RemoteSamples, Samples};
 
 /// More than any samples are, unpacked: damaged bytes must not fill the memory.
 const LARGEST: u64 = 1 << 30;
+
+/// What gzip begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What machines did during a run.
 #[derive(Debug, PartialEq, Deserialize)]
@@ -33,8 +34,7 @@ struct Packed<'a> {
 /// Packs samples.
 pub fn pack(here: &Samples, elsewhere: &[RemoteSamples]) -> Result<Vec<u8>, StoreError> {
     let text = serde_json::to_vec(&Packed { here, elsewhere }).map_err(StoreError::Unwritable)?;
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    let packed = encoder.write_all(&text).and_then(|()| encoder.finish());
+    let packed = packing::pack(&text);
     packed.map_err(|error| StoreError::Unwritable(serde_json::Error::io(error)))
 }
 
@@ -59,18 +59,21 @@ struct Texts<'a> {
     elsewhere: &'a RawValue,
 }
 
-fn text(bytes: &[u8]) -> io::Result<Cow<'_, [u8]>> {
-    // As the first version wrote them, not compressed.
-    if bytes.first() == Some(&b'{') {
-        return Ok(bytes.into());
+fn text(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    if !bytes.starts_with(&GZIP) {
+        return packing::unpack(bytes);
     }
     let mut text = Vec::new();
     GzDecoder::new(bytes).take(LARGEST).read_to_end(&mut text)?;
-    Ok(text.into())
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
@@ -140,6 +143,19 @@ mod tests {
         assert!(packed.len() < 1_000_000, "{}", packed.len());
         assert_eq!(unpack(&packed).unwrap(), Unpacked { here, elsewhere });
         assert!(unpack(&packed[..packed.len() / 2]).is_err());
-        assert!(unpack(b"no gzip").is_err());
+        assert!(unpack(b"not packed").is_err());
+    }
+
+    #[test]
+    fn what_earlier_versions_kept_is_read() {
+        let text = br#"{"here":{"interval":0.5,"items":[]},"elsewhere":[]}"#;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        for bytes in [text.to_vec(), encoder.finish().unwrap()] {
+            assert_eq!(
+                unpack(&bytes).unwrap().here.interval.to_bits(),
+                0.5_f64.to_bits()
+            );
+        }
     }
 }

@@ -1,10 +1,10 @@
-//! Runs as they are stored, out and in by the hundred: nothing of them is read that need not be.
+//! Runs as they are stored, out by the hundred: nothing of them is read that need not be.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::database::{Row, Statement, Work};
-use super::{Store, StoreError, damaged, facets, history, packing, runs, samples, series};
-use crate::record::{BenchmarkResponse, Chunks, HistoryQuery, RunId};
+use super::{Store, StoreError, damaged, facets, history, packing, samples, series};
+use crate::record::{Chunks, HistoryQuery, RunId};
 
 /// Runs that are read at once.
 const MOST_RUNS: u32 = 64;
@@ -68,14 +68,6 @@ impl StoredRun {
             results,
         })
     }
-}
-
-/// A run to be kept, with what is not known of it as JSON.
-pub struct NewRun<'a> {
-    /// All of it.
-    pub run: &'a BenchmarkResponse,
-    /// What is not known.
-    pub extra: Option<Vec<u8>>,
 }
 
 impl Store {
@@ -142,11 +134,12 @@ impl Store {
             if facet == facets::all() {
                 continue;
             }
-            let Some(facet) = facets::find(work, &facet).await? else {
+            let found = facets::find(work, &facet).await?;
+            if found.is_empty() {
                 return Ok(None);
-            };
-            find.push(" and exists (select 1 from run_facets as f where f.facet = ");
-            find.push_bind(facet).push(" and f.run = r.run)");
+            }
+            find.push(" and exists (select 1 from run_facets as f where f.facet in (");
+            find.push_list(found).push(") and f.run = r.run)");
         }
         if let Some(from) = filter.from {
             find.push(" and r.created_at >= ")
@@ -167,29 +160,6 @@ impl Store {
         }
         find.push(" order by r.id limit ").push_bind(MOST_RUNS);
         Ok(Some(find))
-    }
-
-    /// Keeps runs that are not there yet, all or none; of each whether it was new.
-    pub async fn import(&self, new: &[NewRun<'_>]) -> Result<Vec<bool>, StoreError> {
-        let mut work = self.database.write().await?;
-        work.alone().await?;
-        let mut are_new = Vec::new();
-        for NewRun { run, extra } in new {
-            let extra = extra.as_deref().map(packing::pack).transpose();
-            let extra = extra.map_err(sqlx::Error::Io)?;
-            let number = runs::insert_run(&mut work, run, None, extra).await?;
-            are_new.push(number.is_some());
-            let Some(number) = number else { continue };
-            for (position, result) in (0..).zip(&run.results) {
-                runs::insert_result(&mut work, number, position, result).await?;
-            }
-            if let Some(samples) = &run.samples {
-                let save = runs::insert_samples(&run.id, samples, &run.remote_samples)?;
-                work.execute(save).await?;
-            }
-        }
-        work.commit().await?;
-        Ok(are_new)
     }
 
     /// Which of some runs are there.

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::*;
-use crate::record::{Distribution, HistorySort, ModelSummaryStatistics, Order};
+use crate::record::{Distribution, HistorySort, ModelEnvironment, ModelSummaryStatistics, Order};
 
 const SORTS: [HistorySort; 6] = [
     HistorySort::Timestamp,
@@ -197,6 +197,58 @@ async fn every_filter_in_every_order_pages_through_what_fits() {
                 };
                 let found = listed(&store, &query).await;
                 assert_eq!(found, by_hand(&runs, &query, fits), "{query:?}");
+            }
+        }
+    }
+}
+
+/// A model that was measured on several backends, in some runs on two of them at once.
+#[tokio::test]
+async fn a_model_is_found_on_each_backend_and_each_run_once() {
+    let (_place, store) = fresh().await;
+    let backends: [&[&str]; 4] = [&["ollama"], &["box"], &["box", "ollama"], &["other"]];
+    let runs: Vec<BenchmarkResponse> = (0..40)
+        .map(|place| {
+            let mut one = varied(place);
+            let model = one.environment.models[0].clone();
+            let on = |backend: &&str| ModelEnvironment {
+                model: if *backend == "other" { "else" } else { "m" }.into(),
+                backend: (*backend).into(),
+                ..model.clone()
+            };
+            one.environment.models = backends[place as usize % 4].iter().map(on).collect();
+            one
+        })
+        .collect();
+    for run in &runs {
+        store.create_run(run).await.unwrap();
+        store.update_run(run).await.unwrap();
+    }
+    for (name, fits) in [
+        ("m", [0, 1, 2].as_slice()),
+        ("m@box", &[1, 2]),
+        ("else", &[3]),
+    ] {
+        let fitting: Vec<BenchmarkResponse> = (0..40)
+            .filter(|place| fits.contains(&(place % 4)))
+            .map(|place| runs[place].clone())
+            .collect();
+        for sort in SORTS {
+            for order in [Order::Asc, Order::Desc] {
+                for status in [None, Some(Status::Partial)] {
+                    let query = HistoryQuery {
+                        model: Some(name.to_owned()),
+                        status,
+                        sort,
+                        order,
+                        ..HistoryQuery::default()
+                    };
+                    let found = listed(&store, &query).await;
+                    let expected = by_hand(&fitting, &query, |it| {
+                        status.is_none_or(|status| it.status == status)
+                    });
+                    assert_eq!(found, expected, "{query:?}");
+                }
             }
         }
     }

@@ -145,6 +145,8 @@ async fn a_history_of_the_third_version_is_all_there() {
         let ids: Vec<&RunId> = page.runs.iter().map(|run| &run.id).collect();
         assert_eq!(ids, expected, "{query:?}");
     }
+    let report = store.check(|_| ()).await.unwrap();
+    assert_eq!((report.runs, report.findings), (2, Vec::new()));
     assert!(store.delete_run(&first.id).await.unwrap());
 }
 
