@@ -9,10 +9,16 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::archive::Archive;
-use super::exchange::write_one;
+use super::exchange::{Form, write_one};
 use super::{App, AppError};
 use crate::record::{CheckReport, DeleteReport, ExportFormat, Keep, PruneReport, RunId};
 use crate::store::{OldRun, Selection, StoredRun};
+
+/// How archives are written.
+const ARCHIVED: Form = Form {
+    format: ExportFormat::Mongodb,
+    canonical: false,
+};
 
 /// Most runs that are deleted at once on somebody's word.
 const MOST_IDS: usize = 500;
@@ -353,7 +359,7 @@ fn append(mut archive: Archive, runs: Vec<StoredRun>) -> (Archive, std::io::Resu
     let (mut written, mut unreadable, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     for run in runs {
         let (id, length) = (run.id.clone(), lines.len());
-        match write_one(&mut lines, run, ExportFormat::Mongodb, false, false) {
+        match write_one(&mut lines, run, ARCHIVED) {
             Ok(()) => written.push(id),
             Err(reason) => {
                 tracing::error!(%id, reason, "a run cannot be archived");

@@ -18,10 +18,12 @@ use crate::measure::Price;
 use crate::record::{ExportFormat, ExportQuery, ImportError, ImportReport, RunId};
 use crate::store::{PackedRun, RunText, Selection, Store, StoreError, StoredRun};
 
-/// Bytes that are sent at once.
+/// Room for what a batch of small runs becomes, bytes.
 const PIECE: usize = 64 << 10;
-/// Pieces that wait for whoever reads them.
-const PIECES_WAITING: usize = 4;
+/// Batches that wait for whoever reads them.
+const PIECES_WAITING: usize = 1;
+/// Batches that are written at once: more than the one thread that reads can feed.
+const MOST_WRITERS: usize = 4;
 /// Documents that are read and stored together.
 const BATCH: usize = 64;
 /// The same, bytes: a large one goes alone.
@@ -66,12 +68,15 @@ impl App {
             .store
             .stored_runs(&selection, query.after.as_ref())
             .await?;
-        let (runs, waiting) = mpsc::channel(1);
         let (sender, mut pieces) = mpsc::channel(PIECES_WAITING);
         let store = self.inner.store.clone();
-        tokio::spawn(async move { read_all(&store, &selection, first, &runs).await });
-        tokio::task::spawn_blocking(move || {
-            write_all(waiting, &sender, query.format, query.canonical);
+        let form = Form {
+            format: query.format,
+            canonical: query.canonical,
+        };
+        tokio::spawn(async move {
+            let batches = stream_of(store, selection, first);
+            write_all(batches, &sender, form).await;
         });
         Ok(futures_util::stream::poll_fn(move |context| {
             pieces.poll_recv(context)
@@ -299,91 +304,125 @@ fn read_one(
     packed.map_err(|error| format!("it cannot be stored: {error}"))
 }
 
-/// Reads one batch after the other, until whoever writes them has gone.
-async fn read_all(
-    store: &Store,
-    selection: &Selection,
+/// A batch of stored runs.
+type Batch = Result<Vec<StoredRun>, StoreError>;
+
+/// One batch after the other; the last one may be an error.
+fn stream_of(
+    store: Store,
+    selection: Selection,
     first: Vec<StoredRun>,
-    runs: &mpsc::Sender<Result<Vec<StoredRun>, StoreError>>,
-) {
-    let mut batch = first;
-    while let Some(last) = batch.last() {
-        let after = last.id.clone();
-        if runs.send(Ok(batch)).await.is_err() {
-            return;
-        }
-        batch = match store.stored_runs(selection, Some(&after)).await {
-            Ok(batch) => batch,
-            Err(error) => {
-                let _ = runs.send(Err(error)).await;
-                return;
-            }
+) -> impl Stream<Item = Batch> + Send {
+    let state = Some((store, selection, Some(Ok(first)), None));
+    futures_util::stream::unfold(state, |state| async move {
+        let (store, selection, first, after): (_, _, Option<Batch>, Option<RunId>) = state?;
+        let batch = match first {
+            Some(first) => first,
+            None => store.stored_runs(&selection, after.as_ref()).await,
         };
-    }
+        match batch {
+            Ok(runs) => {
+                let last = runs.last()?.id.clone();
+                Some((Ok(runs), Some((store, selection, None, Some(last)))))
+            }
+            Err(error) => Some((Err(error), None)),
+        }
+    })
 }
 
-/// Writes what was read.
-fn write_all(
-    mut runs: mpsc::Receiver<Result<Vec<StoredRun>, StoreError>>,
+/// How runs are written.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    /// The format.
+    pub format: ExportFormat,
+    /// The form of MongoDB's that tells every type.
+    pub canonical: bool,
+}
+
+/// What became of a batch.
+struct WrittenBatch {
+    text: Vec<u8>,
+    left_out: Vec<String>,
+}
+
+/// Writes what is read, on as many threads as there are, in its order.
+async fn write_all(
+    batches: impl Stream<Item = Batch>,
     pieces: &mpsc::Sender<io::Result<Bytes>>,
-    format: ExportFormat,
-    canonical: bool,
+    form: Form,
 ) {
-    let mut out = match format {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.min(MOST_WRITERS);
+    let written = batches
+        .map(|batch| async move {
+            let batch = batch.map_err(io::Error::other)?;
+            let written = tokio::task::spawn_blocking(move || write_batch(batch, form));
+            written.await.map_err(io::Error::other)
+        })
+        .buffered(threads);
+    let mut written = std::pin::pin!(written);
+    let opening = match form.format {
         ExportFormat::Mongodb => Vec::new(),
         ExportFormat::Json => b"[".to_vec(),
         ExportFormat::Csv => exchange::header(),
     };
-    let mut is_first = true;
-    let mut left_out = Vec::new();
-    while let Some(batch) = runs.blocking_recv() {
+    if !opening.is_empty() && pieces.send(Ok(opening.into())).await.is_err() {
+        return;
+    }
+    let (mut left_out, mut is_first) = (Vec::new(), true);
+    while let Some(batch) = written.next().await {
         let batch = match batch {
             Ok(batch) => batch,
             Err(error) => {
-                let _ = pieces.blocking_send(Ok(out.into()));
-                let _ = pieces.blocking_send(Err(io::Error::other(error)));
+                let _ = pieces.send(Err(error)).await;
                 return;
             }
         };
-        for run in batch {
-            let (id, length) = (run.id.clone(), out.len());
-            if let Err(reason) = write_one(&mut out, run, format, canonical, is_first) {
-                tracing::error!(%id, reason, "a run cannot be exported");
-                out.truncate(length);
-                left_out.push(id.to_string());
-                continue;
-            }
-            is_first = false;
-            if out.len() >= PIECE {
-                let piece = std::mem::replace(&mut out, Vec::with_capacity(2 * PIECE));
-                if pieces.blocking_send(Ok(piece.into())).is_err() {
-                    return;
-                }
-            }
+        left_out.extend(batch.left_out);
+        let mut text = Bytes::from(batch.text);
+        if text.is_empty() {
+            continue;
+        }
+        if form.format == ExportFormat::Json && is_first {
+            // Nothing stands before the first, so no comma does.
+            let _ = text.split_to(1);
+        }
+        is_first = false;
+        if pieces.send(Ok(text)).await.is_err() {
+            return;
         }
     }
-    if format == ExportFormat::Json {
-        out.extend_from_slice(b"\n]\n");
+    if form.format == ExportFormat::Json {
+        let _ = pieces.send(Ok(Bytes::from_static(b"\n]\n"))).await;
     }
-    let _ = pieces.blocking_send(Ok(out.into()));
     if !left_out.is_empty() {
         // All others are whole, and whoever reads must know that these are missing.
         let reason = format!(
             "stored runs cannot be read and are left out: {}",
             left_out.join(", ")
         );
-        let _ = pieces.blocking_send(Err(io::Error::other(reason)));
+        let _ = pieces.send(Err(io::Error::other(reason))).await;
     }
 }
 
-/// Writes one run.
-pub(super) fn write_one(
-    out: &mut Vec<u8>,
-    run: StoredRun,
-    format: ExportFormat,
-    canonical: bool,
-    is_first: bool,
-) -> Result<(), String> {
+fn write_batch(batch: Vec<StoredRun>, form: Form) -> WrittenBatch {
+    let mut written = WrittenBatch {
+        text: Vec::with_capacity(PIECE),
+        left_out: Vec::new(),
+    };
+    for run in batch {
+        let (id, length) = (run.id.clone(), written.text.len());
+        if let Err(reason) = write_one(&mut written.text, run, form) {
+            tracing::error!(%id, reason, "a run cannot be exported");
+            written.text.truncate(length);
+            written.left_out.push(id.to_string());
+        }
+    }
+    written
+}
+
+/// Writes one run, in JSON with a comma before it.
+pub(super) fn write_one(out: &mut Vec<u8>, run: StoredRun, form: Form) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let RunText {
         document,
@@ -404,22 +443,24 @@ pub(super) fn write_one(
         samples,
         extra: extra.unwrap_or_default(),
     };
-    let style = if canonical {
+    let style = if form.canonical {
         Style::Canonical
     } else {
         Style::Relaxed
     };
-    let written = match format {
+    let written = match form.format {
         ExportFormat::Mongodb => {
             let written = exchange::write(out, &parts, style);
             out.push(b'\n');
             written
         }
         ExportFormat::Json => {
-            out.extend_from_slice(if is_first { b"\n" } else { b",\n" });
+            out.extend_from_slice(b",\n");
             exchange::write(out, &parts, Style::Plain)
         }
-        ExportFormat::Csv => exchange::write_rows(out, &parts),
+        ExportFormat::Csv => {
+            return exchange::write_rows(out, &parts).map_err(|it| words(&it));
+        }
     };
     written.map_err(|it| words(&it))
 }

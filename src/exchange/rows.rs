@@ -1,10 +1,12 @@
 //! CSV (RFC 4180): one row a request. It holds the figures, not everything: a record made of rows again
 //! has no chunks and no samples.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::writing::Damage;
-use super::{Parts, Style, write};
+use super::Parts;
 
 /// A column: its name with the unit, where its value stands in the document of a run, and what it is.
 struct Column {
@@ -149,48 +151,82 @@ const COLUMNS: &[Column] = &[
 
 /// The first row.
 pub fn header() -> Vec<u8> {
-    line(COLUMNS.iter().map(|column| column.name.to_owned()))
+    let mut out = Vec::new();
+    // Into memory, which takes everything.
+    let _ = writer(&mut out).write_record(COLUMNS.iter().map(|column| column.name));
+    out
+}
+
+/// What rows say of a run; the rest of its document, which is most of it, is skipped.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RunCells {
+    id: Value,
+    timestamp: Value,
+    status: Value,
+    request: Value,
+    worker: Value,
+    environment: Value,
+    system_info: Value,
+}
+
+impl RunCells {
+    fn pointer(&self, at: &str) -> Option<&Value> {
+        let path = at.strip_prefix('/')?;
+        let end = path.find('/').unwrap_or(path.len());
+        let (name, rest) = path.split_at_checked(end)?;
+        let member = match name {
+            "id" => &self.id,
+            "timestamp" => &self.timestamp,
+            "status" => &self.status,
+            "request" => &self.request,
+            "worker" => &self.worker,
+            "environment" => &self.environment,
+            "system_info" => &self.system_info,
+            _ => return None,
+        };
+        member.pointer(rest)
+    }
 }
 
 /// A run's rows.
-pub fn write_rows(out: &mut Vec<u8>, parts: &Parts) -> Result<(), Damage> {
-    let mut document = Vec::new();
-    write(&mut document, parts, Style::Plain)?;
-    let run: Value = serde_json::from_slice(&document).unwrap_or_default();
-    let results = run.get("results").and_then(Value::as_array);
-    for result in results.into_iter().flatten() {
-        let cells = COLUMNS.iter().map(|column| {
+pub fn write_rows(out: &mut Vec<u8>, parts: &Parts) -> serde_json::Result<()> {
+    let run: RunCells = serde_json::from_slice(&parts.document)?;
+    let results = parts.results.iter();
+    let results: Vec<Value> = results
+        .map(|result| serde_json::from_slice(&result.document))
+        .collect::<Result<_, _>>()?;
+    let mut rows = writer(out);
+    for result in &results {
+        for column in COLUMNS {
             let value = match column.at.strip_prefix("..") {
                 Some(at) => run.pointer(at),
                 None => result.pointer(column.at),
             };
-            cell(value)
-        });
-        out.extend(line(cells));
+            // Into memory, which takes everything.
+            let _ = rows.write_field(cell(value).as_bytes());
+        }
+        let _ = rows.write_record(None::<&[u8]>);
     }
     Ok(())
 }
 
-fn cell(value: Option<&Value>) -> String {
-    match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(items)) => items
-            .iter()
-            .filter_map(Value::as_str)
-            .collect::<Vec<_>>()
-            .join("\n"),
-        Some(other) => other.to_string(),
-    }
+fn writer(out: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
+    csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(out)
 }
 
-fn line(cells: impl Iterator<Item = String>) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new()
-        .terminator(csv::Terminator::CRLF)
-        .from_writer(Vec::new());
-    // Into memory, which takes everything.
-    let _ = writer.write_record(cells);
-    writer.into_inner().unwrap_or_default()
+fn cell(value: Option<&Value>) -> Cow<'_, str> {
+    match value {
+        None | Some(Value::Null) => Cow::Borrowed(""),
+        Some(Value::String(text)) => Cow::Borrowed(text),
+        Some(Value::Array(items)) => {
+            let texts: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+            Cow::Owned(texts.join("\n"))
+        }
+        Some(other) => Cow::Owned(other.to_string()),
+    }
 }
 
 /// Makes documents of rows: those of one run follow each other.
