@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::{Dialect, Row, Statement, Work};
 use super::facets::{self, Facet};
+use super::search::{MOST_TEXTS, pattern, push_fits, texts};
 use super::{Store, StoreError, runs};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, HistoryDetail, HistoryPage, HistoryQuery, HistorySort,
@@ -33,9 +34,9 @@ type Filters = Vec<Vec<i64>>;
 /// So many rows are collected and sorted in a few milliseconds; where more fit, one in a hundred of a
 /// million does, and a page of them is found as quickly in the list's own order.
 const MOST_SORTED: u32 = 10_000;
-/// So many texts that hold what is looked for are found in four milliseconds. Of what more texts hold, a
-/// page is found in the list's own order.
-const MOST_TEXTS: u32 = 4000;
+/// So many rows of the list are looked at before any index of texts: a text that many runs hold fills the
+/// page from them, in two milliseconds.
+const LOOKED_AT: u32 = if cfg!(test) { 10 } else { 500 };
 
 /// The row that a page ended with.
 #[derive(Serialize, Deserialize)]
@@ -107,7 +108,9 @@ impl Store {
         let cursor = query.cursor.as_deref();
         let cursor = cursor.map(|text| Cursor::read(text, query)).transpose()?;
         let mut snapshot = self.database.read().await?;
-        let Some(view) = View::of(&mut snapshot, self.database.dialect(), query).await? else {
+        let dialect = self.database.dialect();
+        let view = View::of(&mut snapshot, dialect, query, cursor.as_ref(), limit).await?;
+        let Some(view) = view else {
             return Ok(HistoryPage::default());
         };
         let mut rows = view.rows(&mut snapshot, cursor, limit + 1).await?;
@@ -155,7 +158,8 @@ pub(super) async fn numbers(
         order: Order::Asc,
         ..query.clone()
     };
-    let Some(mut view) = View::of(work, dialect, query).await? else {
+    let view = View::of(work, dialect, query, cursor.as_ref(), limit).await?;
+    let Some(mut view) = view else {
         return Ok((Vec::new(), None));
     };
     view.columns = NUMBERS;
@@ -220,6 +224,8 @@ impl<'a> View<'a> {
         work: &mut Work,
         dialect: Dialect,
         query: &'a HistoryQuery,
+        cursor: Option<&Cursor>,
+        limit: u32,
     ) -> Result<Option<Self>, StoreError> {
         let mut sizes = Vec::new();
         let asked = facets_of(query);
@@ -255,9 +261,48 @@ impl<'a> View<'a> {
             texts: Vec::new(),
             way: Way::InOrder,
         };
-        view.way = view.way(work).await?;
+        if !view.is_common(work, cursor, limit).await? {
+            view.way = view.way(work).await?;
+        }
         let is_nowhere = view.way == Way::ByText && view.texts.is_empty();
         Ok((!is_nowhere).then_some(view))
+    }
+
+    /// Whether so many of the next rows hold the text that nothing quicker need be looked for.
+    async fn is_common(
+        &self,
+        work: &mut Work,
+        cursor: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<bool, StoreError> {
+        let (Some(text), [facet]) = (&self.text, self.facets.as_slice()) else {
+            return Ok(false);
+        };
+        if !self.others.is_empty() {
+            return Ok(false);
+        }
+        let is_known = !matches!(cursor, Some(cursor) if matches!(cursor.key, Key::Unknown));
+        let next = Self {
+            query: self.query,
+            columns: NUMBERS,
+            dialect: self.dialect,
+            facets: Vec::new(),
+            others: Vec::new(),
+            text: None,
+            texts: Vec::new(),
+            way: Way::InOrder,
+        };
+        let mut sql = next.statement(*facet, cursor, is_known, LOOKED_AT);
+        sql.enclose(
+            "select count(*) as n from (",
+            self.dialect.pick(
+                ") as f cross join runs as r on r.run = f.run where true",
+                ") as f join runs as r on r.run = f.run where true",
+            ),
+        );
+        push_fits(&mut sql, self.dialect, text);
+        let n: i64 = work.fetch_one(sql).await?.get("n")?;
+        Ok(n >= i64::from(limit))
     }
 
     async fn way(&mut self, work: &mut Work) -> Result<Way, StoreError> {
@@ -487,50 +532,6 @@ async fn count(work: &mut Work, rows: Statement) -> Result<u32, StoreError> {
     sql.push_bind(MOST_SORTED + 1).push(") as rows");
     let n: i64 = work.fetch_one(sql).await?.get("n")?;
     Ok(u32::try_from(n).unwrap_or(u32::MAX))
-}
-
-/// The texts that hold what is looked for, and one more than are sorted where there are so many.
-fn texts(dialect: Dialect, pattern: &str) -> Statement {
-    let mut sql = Statement::new(dialect.pick(
-        "select rowid as id from text_trigrams where text ",
-        "select id from texts where text ",
-    ));
-    push_like(&mut sql, dialect, pattern);
-    sql.push(" limit ").push_bind(MOST_TEXTS + 1);
-    sql
-}
-
-/// That the text of the run `r` fits a pattern.
-pub(super) fn push_fits(sql: &mut Statement, dialect: Dialect, pattern: &str) {
-    sql.push(" and exists (select 1 from texts where texts.id = r.text_id and texts.text ");
-    push_like(sql, dialect, pattern);
-    sql.push(")");
-}
-
-fn push_like(sql: &mut Statement, dialect: Dialect, pattern: &str) {
-    // The trigrams of SQLite serve `glob`, and `like` only without `escape`.
-    sql.push(dialect.pick("glob ", "like ")).push_bind(pattern);
-}
-
-/// A pattern that finds the text as it is, letter case aside: texts are stored in lower case.
-pub(super) fn pattern(dialect: Dialect, text: &str) -> String {
-    let any = dialect.pick("*", "%");
-    let mut pattern = String::from(any);
-    for character in facets::storable(text).to_lowercase().chars() {
-        match (dialect, character) {
-            (Dialect::Sqlite, '*' | '?' | '[') => {
-                pattern.push('[');
-                pattern.push(character);
-                pattern.push(']');
-            }
-            (Dialect::Postgres, '%' | '_' | '\\') => {
-                pattern.push('\\');
-                pattern.push(character);
-            }
-            _ => pattern.push(character),
-        }
-    }
-    pattern + any
 }
 
 fn bind(sql: &mut Statement, key: &Key) {

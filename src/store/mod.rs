@@ -18,6 +18,7 @@ mod postgres;
 mod prompts;
 mod runs;
 mod samples;
+mod search;
 mod series;
 mod sqlite;
 mod statistics;

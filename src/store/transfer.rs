@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::database::{Row, Statement, Work};
-use super::{Store, StoreError, damaged, facets, history, packing, samples, series};
+use super::{Store, StoreError, damaged, facets, history, packing, samples, search, series};
 use crate::record::{Chunks, HistoryQuery, RunId};
 
 /// Runs that are read at once.
@@ -156,7 +156,7 @@ impl Store {
             .filter(|text| !text.is_empty())
         {
             let dialect = self.database.dialect();
-            history::push_fits(&mut find, dialect, &history::pattern(dialect, text));
+            search::push_fits(&mut find, dialect, &search::pattern(dialect, text));
         }
         find.push(" order by r.id limit ").push_bind(MOST_RUNS);
         Ok(Some(find))

@@ -22,6 +22,7 @@ fn varied(place: u32) -> BenchmarkResponse {
     one.id = RunId::new(one.timestamp);
     one.status = [Status::Completed, Status::Partial, Status::Failed][place as usize / 3 % 3];
     one.request.tags = vec![format!("t{}", place % 4)];
+    one.request.prompt = Some(format!("why {place}?"));
     one.request.name = place
         .is_multiple_of(5)
         .then(|| format!("100% [night_{place}] Größe"));
@@ -177,6 +178,15 @@ fn filters_by_part() -> Vec<(HistoryQuery, Fits)> {
             (10..30).contains(&(it.timestamp.timestamp() - BEGIN))
         }),
         (text("% [NIGHT_"), |it| it.request.name.is_some()),
+        (text("night_"), |it| it.request.name.is_some()),
+        // More texts than are collected, and all there are.
+        (text("beta@"), |it| it.request.models[0] == "beta"),
+        (text("why"), |_| true),
+        (text("y 1"), |it| {
+            it.request.all_prompts()[0].starts_with("why 1")
+        }),
+        // Its trigrams are in texts, but nowhere together.
+        (text("why why"), |_| false),
         (tagged, |it| {
             it.request.name.is_some() && it.request.tags[0] == "t0"
         }),
