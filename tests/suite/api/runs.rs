@@ -236,18 +236,21 @@ async fn runs_of_one_backend_wait_for_each_other_and_the_queue_has_an_end() {
 async fn a_caller_that_goes_away_loses_nothing() {
     let server = start().await;
     let path = format!("{}/api/benchmarks/run", server.url);
-    let call = server
+    let ask = server
         .http
         .post(path)
-        .json(&request(&["script:tokens=50,ttft=5,gap=10@reference"]));
-    assert!(
-        call.timeout(Duration::from_millis(300))
-            .send()
-            .await
-            .is_err()
-    );
-    let runs = server.get("/api/benchmarks/history").await.body;
-    let run = server.ended(runs[0]["id"].as_str().unwrap()).await;
+        .json(&request(&["script:tokens=100,ttft=5,gap=20@reference"]));
+    let call = tokio::spawn(ask.send());
+    let id = loop {
+        let runs = server.get("/api/benchmarks/history").await.body;
+        if let Some(id) = runs[0]["id"].as_str() {
+            break id.to_owned();
+        }
+    };
+    server.heard(&id, "request_started").await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    let run = server.ended(&id).await;
     assert_eq!(run["status"], "completed");
 }
 
