@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::database::{Dialect, Row, Statement, Work};
 use super::facets::{self, Facet};
 use super::search::{MOST_TEXTS, pattern, push_fits, texts};
+use super::sizes::{Size, count, size_of};
 use super::{Store, StoreError, runs};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, HistoryDetail, HistoryPage, HistoryQuery, HistorySort,
@@ -236,11 +237,9 @@ impl<'a> View<'a> {
             }
             // Which one is smallest matters only where there are several.
             let size = if asked.len() > 1 {
-                let mut rows = Statement::new("select 1 as one from run_facets where facet in (");
-                rows.push_list(found.iter().copied()).push(")");
-                count(work, rows).await?
+                size_of(work, &found).await?
             } else {
-                0
+                Size::default()
             };
             sizes.push((size, found));
         }
@@ -316,7 +315,7 @@ impl<'a> View<'a> {
             if rows.len() <= MOST_TEXTS as usize {
                 let mut fitting = Statement::new("select 1 as one from runs where text_id in (");
                 fitting.push_list(self.texts.iter().copied()).push(")");
-                if count(work, fitting).await? <= MOST_SORTED {
+                if count(work, fitting, MOST_SORTED).await? <= MOST_SORTED {
                     return Ok(Way::ByText);
                 }
             }
@@ -327,7 +326,7 @@ impl<'a> View<'a> {
                 Statement::new("select 1 as one from run_facets as f where facet in (");
             fitting.push_list(self.facets.iter().copied()).push(")");
             self.push_span(&mut fitting);
-            if count(work, fitting).await? <= MOST_SORTED {
+            if count(work, fitting, MOST_SORTED).await? <= MOST_SORTED {
                 return Ok(Way::ByTime);
             }
         }
@@ -523,15 +522,6 @@ impl Store {
         }
         plans
     }
-}
-
-/// How many rows there are, as far as that matters here.
-async fn count(work: &mut Work, rows: Statement) -> Result<u32, StoreError> {
-    let mut sql = rows;
-    sql.enclose("select count(*) as n from (", " limit ");
-    sql.push_bind(MOST_SORTED + 1).push(") as rows");
-    let n: i64 = work.fetch_one(sql).await?.get("n")?;
-    Ok(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 fn bind(sql: &mut Statement, key: &Key) {

@@ -20,6 +20,7 @@ mod runs;
 mod samples;
 mod search;
 mod series;
+mod sizes;
 mod sqlite;
 mod statistics;
 mod transfer;
