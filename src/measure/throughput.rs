@@ -145,11 +145,16 @@ pub(super) fn time_per_output_token(
 ) -> Option<f64> {
     let span = span.filter(|span| !span.is_zero())?;
     let gaps = output_tokens?.checked_sub(1).filter(|gaps| *gaps > 0)?;
-    quotient(span.as_secs_f64(), gaps as f64)
+    exact_quotient(span.as_secs_f64(), gaps as f64)
         .filter(|tpot| *tpot > 0.0 && 1.0 / tpot <= MOST_TOKENS_PER_SECOND)
 }
 
-/// `a / b`; `None` where that is no number.
+/// `a / b` as it is told; `None` where that is no number.
 fn quotient(a: f64, b: f64) -> Option<f64> {
-    (b > 0.0).then(|| a / b).and_then(finite).map(significant)
+    exact_quotient(a, b).map(significant)
+}
+
+/// `a / b` with all digits, for what further figures are computed of.
+fn exact_quotient(a: f64, b: f64) -> Option<f64> {
+    (b > 0.0).then(|| a / b).and_then(finite)
 }
