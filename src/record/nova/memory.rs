@@ -64,6 +64,15 @@ pub struct MemoryDocument {
     pub reason: Option<String>,
 }
 
+/// A page of what is remembered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MemoryPage {
+    /// The documents, newest first.
+    pub documents: Vec<MemoryDocument>,
+    /// Cursor of the next page; `None` on the last.
+    pub next: Option<String>,
+}
+
 /// How a document was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[serde(rename_all = "snake_case")]

@@ -12,7 +12,7 @@ pub use event::{
     MemoryRecalled, NovaEvent, StepProgress, StepStarted, TokensArrived, TurnAwaitsUser,
     TurnCancelled, TurnFailed, TurnFinished, TurnIteration, TurnStage, TurnStarted, TurnStep,
 };
-pub use memory::{MemoryDocument, MemoryScope, NewMemory, RecallReason};
+pub use memory::{MemoryDocument, MemoryPage, MemoryScope, NewMemory, RecallReason};
 pub use request::{MOST_ITERATIONS, MemoryUse, NovaPipeline, NovaRequest, NovaRole, NovaStage};
 pub use session::{
     NewSession, NovaCheckpoint, NovaFork, NovaSession, SessionPage, SessionPatch, SessionStatus,

@@ -8,6 +8,10 @@ use super::{MemoryDocument, NovaRole, NovaStage};
 use crate::record::{Chunks, Energy, ErrorInfo, Parameters, SystemImpact, Throughput, Timing};
 
 /// One call of an agent.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the answer that stands for itself"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct NovaStep {
     /// Which one of the turn, from 0, in the order in which they began.
