@@ -3,6 +3,7 @@ use chrono::Utc;
 mod care;
 mod history;
 mod migration;
+mod nova;
 mod statistics;
 
 use sqlx::Connection;
