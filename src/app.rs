@@ -203,7 +203,7 @@ impl App {
         let plan = Plan::new(&request, models);
         let now = time_of_day();
         let id = RunId::new(now);
-        let ticket = self.inner.queue.enter(id.clone(), backends)?;
+        let ticket = self.inner.queue.enter(backends)?;
         let run = BenchmarkResponse {
             id,
             timestamp: now,

@@ -314,7 +314,7 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = f32> {
 
 /// The cosine of the angle between two vectors; `None` where they cannot be compared.
 fn cosine(wanted: &[f32], bytes: &[u8]) -> Option<f64> {
-    if wanted.len() * size_of::<f32>() != bytes.len() {
+    if size_of_val(wanted) != bytes.len() {
         return None;
     }
     let (mut product, mut own, mut other) = (0.0, 0.0, 0.0);
