@@ -9,7 +9,7 @@ use ollama_benchmarker::config::{BackendConfig, Config, ConfigError, Overrides};
 use serde_json::Value;
 
 /// Which rooms each room may name; `main` and `lib` only open doors.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("record", &[]),
     ("measure", &["record"]),
@@ -25,6 +25,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "agent", "backend", "clock", "config", "machine", "measure", "record",
         ],
     ),
+    ("nova", &["backend", "config", "measure", "record", "run"]),
     ("store", &["record"]),
     ("exchange", &["record"]),
     (
@@ -37,6 +38,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "exchange",
             "machine",
             "measure",
+            "nova",
             "record",
             "reference",
             "run",
