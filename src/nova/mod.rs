@@ -1,10 +1,17 @@
-//! Agents in front of a model: what each is there for, what it is told, what is read from its
-//! answer, what of a session fits into its context, and where the time of a turn went.
+//! Agents that work on a prompt: each asks a model through the same client as a benchmark, and each call is
+//! a step with the figures of a benchmark result.
 //!
-//! What is here asks no model itself and knows no database and no page; only [`prompts`] reads files, once.
+//! Pure are [`accounting`], [`budget`] and [`shape`]; [`prompts`] reads files, once. Nothing is stored here and
+//! no page is made: what happens goes out as events, and what is to be kept or found as errands.
 
 pub mod accounting;
+mod agent;
 pub mod budget;
+pub mod core;
+mod fitting;
+pub mod instruments;
+mod orchestrator;
 pub mod prompts;
-pub mod role;
+mod recall;
 pub mod shape;
+pub mod turn;

@@ -8,7 +8,6 @@
 //! wrong, and what is wrong is told to the model once.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,18 +21,6 @@ const SUMMARY_CHARS: usize = 600;
 const DOMAIN_CHARS: usize = 60;
 /// The experts that can say something to any question.
 const GENERAL: [&str; 2] = ["general knowledge", "practical experience"];
-
-/// How a structured output came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JsonOutcome {
-    /// The model wrote it as asked.
-    Asked,
-    /// The model wrote it when it was told what was wrong.
-    Repaired,
-    /// It could not be read either time; what stands for it follows from the prompt by a rule.
-    FellBack,
-}
 
 /// Why a text is not of the shape that was asked for, in words that a model can be told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -388,16 +375,6 @@ fn first_sentences(text: &str) -> String {
     match line[..end].char_indices().nth(SUMMARY_CHARS) {
         Some((cut, _)) => format!("{}…", line[..cut].trim_end()),
         None => line[..end].to_owned(),
-    }
-}
-
-impl fmt::Display for JsonOutcome {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Asked => "written as asked",
-            Self::Repaired => "written when told what was wrong",
-            Self::FellBack => "not readable; a rule stands for it",
-        })
     }
 }
 

@@ -25,7 +25,12 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "agent", "backend", "clock", "config", "machine", "measure", "record",
         ],
     ),
-    ("nova", &["backend", "config", "measure", "record", "run"]),
+    (
+        "nova",
+        &[
+            "backend", "clock", "config", "machine", "measure", "record", "run",
+        ],
+    ),
     ("store", &["record"]),
     ("exchange", &["record"]),
     (
@@ -212,6 +217,8 @@ fn the_clock_is_read_only_where_things_are_measured() {
         // Two machines' clocks side by side.
         "src/agent/",
         "src/run/engine",
+        // How long agents wait, ask and are at work.
+        "src/nova/",
         "src/reference/",
         // How long an answer took, for the log.
         "src/serve/guard.rs",
