@@ -73,7 +73,6 @@ impl Ask {
         let Some((response, interrupted)) = told? else {
             return Ok(Exit::Interrupted);
         };
-        eprintln!("session {}", response.session_id);
         Ok(match response.status {
             _ if interrupted => Exit::Interrupted,
             NovaStatus::Completed | NovaStatus::AwaitingUser => Exit::Done,
@@ -146,6 +145,8 @@ struct Screen {
 impl Screen {
     fn tell(&mut self, event: &NovaEvent) -> io::Result<()> {
         match event {
+            // First of all: it is what an interrupted turn is gone on with.
+            NovaEvent::TurnStarted(turn) => eprintln!("session {}", turn.session_id),
             NovaEvent::StepStarted(step) => {
                 let model = step.model.as_deref().unwrap_or("no model");
                 eprintln!("{} ({model}) …", values::visible(&step.agent_name));

@@ -9,14 +9,8 @@ use crate::record::{
     NovaTurn, Parameters, RecallReason, SessionStatus,
 };
 
-/// As records hold it.
-fn now() -> chrono::DateTime<Utc> {
-    use chrono::SubsecRound;
-    Utc::now().trunc_subsecs(3)
-}
-
 fn id() -> RunId {
-    RunId::new(Utc::now())
+    RunId::new(now())
 }
 
 fn session() -> NovaSession {
