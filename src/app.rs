@@ -8,6 +8,7 @@ mod error;
 mod exchange;
 mod execution;
 mod models;
+mod nova;
 mod saved;
 mod statistics;
 mod system;
@@ -30,6 +31,7 @@ use tracing::Instrument;
 
 use self::calibration::Calibrations;
 use self::execution::{Execution, conclude};
+use self::nova::Agents;
 use self::system::States;
 use crate::agent;
 use crate::backend::stream::Bounds;
@@ -54,6 +56,7 @@ use crate::store::{ServerOptions, Store, StoreError};
 pub use self::calibration::{CalibrationPlan, start_reference};
 pub use self::care::days_ago;
 pub use self::error::AppError;
+pub use self::nova::NovaEventStream;
 
 /// Events of a run with their ids, from where the caller asked until the run ends.
 pub type EventStream = Pin<Box<dyn Stream<Item = (EventId, Arc<RunEvent>)> + Send>>;
@@ -98,6 +101,8 @@ struct Inner {
     /// What this machine is, and when that was asked.
     system_info: tokio::sync::Mutex<Option<(Instant, SystemInfo)>>,
     calibrations: Calibrations,
+    /// Those that answer prompts.
+    agents: Agents,
     /// Held while sums for statistics are made: one does it for all.
     summing: tokio::sync::Mutex<()>,
     /// Ended, but not in the database yet.
@@ -133,8 +138,10 @@ impl App {
             machine: Arc::new(Machine::new(config.nvml_library())),
             settings: config.backends.clone(),
         };
+        let agents = Agents::new(&config, &engine)?;
         let inner = Inner {
             store,
+            agents,
             engine: Arc::new(engine),
             queue: Queue::new(config.limits.max_queued_runs),
             logs: EventLogs::default(),
@@ -155,6 +162,7 @@ impl App {
             config: Arc::new(config),
             inner: Arc::new(inner),
         };
+        app.look_after_turns().await;
         app.inner.runs.spawn(app.clone().watch_others());
         Ok(app)
     }
@@ -170,6 +178,7 @@ impl App {
             if let Err(error) = mark_interrupted(&self.inner.store, &self.config).await {
                 tracing::warn!(%error, "runs of processes that are gone could not be looked for");
             }
+            self.look_after_turns().await;
         }
     }
 
@@ -203,7 +212,7 @@ impl App {
         let plan = Plan::new(&request, models);
         let now = time_of_day();
         let id = RunId::new(now);
-        let ticket = self.inner.queue.enter(id.clone(), backends)?;
+        let ticket = self.inner.queue.enter(backends)?;
         let run = BenchmarkResponse {
             id,
             timestamp: now,

@@ -47,6 +47,8 @@ pub struct Config {
     pub sampling: SamplingConfig,
     /// What energy costs.
     pub energy: EnergyConfig,
+    /// The agents.
+    pub nova: NovaConfig,
     /// Finding out how well this machine can measure.
     pub calibration: CalibrationConfig,
     /// How much of the history a server keeps.
@@ -73,6 +75,8 @@ pub struct BackendConfig {
     pub agent_url: String,
     /// Token of that agent.
     pub agent_token: Secret,
+    /// Calls of agents that it works on at once; more wait here. 0 is one at a time, as servers are set where nobody sets them.
+    pub parallel: usize,
 }
 
 /// Which protocol a model server speaks.
@@ -179,6 +183,28 @@ pub struct EnergyConfig {
     pub currency: String,
 }
 
+/// The agents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NovaConfig {
+    /// Model of turns for which nothing names one, `NAME` or `NAME@BACKEND`; empty is the first of the default backend that writes text.
+    pub model: String,
+    /// Model for embeddings, `NAME` or `NAME@BACKEND`; empty is the first on the backend of the turn's model that can make them.
+    pub embedding_model: String,
+    /// Folder with prompts of your own for the agents; a file there takes the place of the built-in one of its name.
+    pub prompts: String,
+    /// Size of the context of a call, tokens, where the parameters name none.
+    pub num_ctx: u32,
+    /// Most tokens that a call writes, where the parameters name no number.
+    pub num_predict: u32,
+    /// Most steps of a plan.
+    pub plan_steps: u32,
+    /// Most rounds of experts, where the request names no number.
+    pub iterations: u32,
+    /// Most turns at once.
+    pub max_turns: usize,
+}
+
 /// Finding out how well this machine can measure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -277,6 +303,7 @@ impl Default for Config {
             timeouts: TimeoutsConfig::default(),
             sampling: SamplingConfig::default(),
             energy: EnergyConfig::default(),
+            nova: NovaConfig::default(),
             calibration: CalibrationConfig::default(),
             retention: RetentionConfig::default(),
             log: LogConfig::default(),
@@ -339,6 +366,21 @@ impl Default for EnergyConfig {
         Self {
             price_per_kwh: 0.0,
             currency: "EUR".into(),
+        }
+    }
+}
+
+impl Default for NovaConfig {
+    fn default() -> Self {
+        Self {
+            model: String::new(),
+            embedding_model: String::new(),
+            prompts: String::new(),
+            num_ctx: 4096,
+            num_predict: 1024,
+            plan_steps: 4,
+            iterations: 3,
+            max_turns: 256,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod exchange;
 pub mod logging;
 pub mod machine;
 pub mod measure;
+pub mod nova;
 pub mod record;
 pub mod reference;
 pub mod run;

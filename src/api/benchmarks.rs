@@ -76,6 +76,16 @@ pub fn parse_id(text: &str) -> Result<RunId, Problem> {
     })
 }
 
+/// Reads the id of the last event that was seen.
+pub fn parse_event_id(text: Option<&str>) -> Result<Option<EventId>, Problem> {
+    text.map(str::parse).transpose().map_err(|_| {
+        Problem::invalid(vec![FieldError {
+            pointer: "/Last-Event-ID".into(),
+            message: "is no id of an event, such as `3.14`".into(),
+        }])
+    })
+}
+
 /// Reads ids that are parted by commas.
 pub fn parse_ids(texts: &[String]) -> Result<Vec<RunId>, Problem> {
     let ids = texts.iter().flat_map(|text| text.split(','));
@@ -229,7 +239,7 @@ impl Benchmarks {
         let page = app.history(&query).await?;
         let link = page
             .next
-            .map(|cursor| next_link(request.uri().query(), &cursor));
+            .map(|cursor| next_link("/api/benchmarks/history", request.uri().query(), &cursor));
         Ok(HistoryAnswer::Page(Answer(page.runs), link))
     }
 
@@ -325,16 +335,7 @@ impl Benchmarks {
         #[oai(name = "Last-Event-ID")]
         last_event_id: Header<Option<String>>,
     ) -> Result<Events, Failure> {
-        let after: Option<EventId> = match last_event_id.0.as_deref().map(str::parse).transpose() {
-            Ok(after) => after,
-            Err(_) => {
-                return Err(Problem::invalid(vec![FieldError {
-                    pointer: "/Last-Event-ID".into(),
-                    message: "is no id of an event, such as `3.14`".into(),
-                }])
-                .into());
-            }
-        };
+        let after = parse_event_id(last_event_id.0.as_deref())?;
         let events = app.events(&parse_id(&id)?, after).await?;
         // The framework's writer takes the item; its id travels beside it.
         let ids = Arc::new(std::sync::Mutex::new(EventId::default()));
@@ -445,21 +446,18 @@ fn listed(text: Option<&str>) -> impl Iterator<Item = &str> {
 }
 
 /// Once the program is stopping a run ends soon, and its last event shall still be heard.
-async fn given_up(stopping: CancellationToken) {
+pub async fn given_up(stopping: CancellationToken) {
     stopping.cancelled().await;
     tokio::time::sleep(LAST_WORDS).await;
 }
 
 /// The query of the page that was asked for, with the next cursor.
-fn next_link(query: Option<&str>, cursor: &str) -> String {
+pub fn next_link(path: &str, query: Option<&str>, cursor: &str) -> String {
     let kept = query
         .unwrap_or_default()
         .split('&')
         .filter(|part| !part.is_empty() && !part.starts_with("cursor="));
     let next = format!("cursor={cursor}");
     let parts: Vec<&str> = kept.chain([next.as_str()]).collect();
-    format!(
-        "</api/benchmarks/history?{}>; rel=\"next\"",
-        parts.join("&")
-    )
+    format!("<{path}?{}>; rel=\"next\"", parts.join("&"))
 }

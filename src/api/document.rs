@@ -96,6 +96,10 @@ fn give_examples(operation: &mut Value) {
             give_example(response, &examples::problem(status));
         } else if let Some(example) = &known.answer {
             give_example(response, example);
+            let stream = response.pointer_mut("/content/text~1event-stream/example");
+            if let (Some(stream), Some(events)) = (stream, &known.events) {
+                *stream = events.clone();
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::health;
 use super::models::ModelList;
+use super::nova_examples;
 use super::problem::Problem;
 use crate::measure::{self, timeline};
 use crate::record::{
@@ -28,20 +29,23 @@ pub struct Examples {
     pub request: Option<Value>,
     /// Of its answer when it worked.
     pub answer: Option<Value>,
+    /// Of the same as events, where it can be had either way.
+    pub events: Option<Value>,
 }
 
 impl Examples {
-    fn answer(value: impl Serialize) -> Self {
+    pub(super) fn answer(value: impl Serialize) -> Self {
         Self {
-            request: None,
             answer: Some(json!(value)),
+            ..Self::default()
         }
     }
 
-    fn exchange(request: impl Serialize, answer: impl Serialize) -> Self {
+    pub(super) fn exchange(request: impl Serialize, answer: impl Serialize) -> Self {
         Self {
             request: Some(json!(request)),
             answer: Some(json!(answer)),
+            events: None,
         }
     }
 }
@@ -104,7 +108,7 @@ pub fn of(operation: &str) -> Examples {
             Examples::exchange(NewView { name, query }, view())
         }
         "getHealth" | "getReadiness" => Examples::answer(health::State::fine()),
-        _ => Examples::default(),
+        other => nova_examples::of(other, &result(1, 1.0)),
     }
 }
 
@@ -162,11 +166,11 @@ pub fn problem(status: u16) -> Value {
     json!(problem)
 }
 
-fn id() -> RunId {
+pub(super) fn id() -> RunId {
     <RunId as poem_openapi::types::Example>::example()
 }
 
-fn moment() -> DateTime<Utc> {
+pub(super) fn moment() -> DateTime<Utc> {
     DateTime::from_timestamp(1_732_440_225, 0).unwrap_or_default()
 }
 

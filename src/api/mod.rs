@@ -8,6 +8,8 @@ mod examples;
 mod exchange;
 mod health;
 mod models;
+mod nova;
+mod nova_examples;
 mod payload;
 mod problem;
 mod prompts;
@@ -20,12 +22,18 @@ use std::sync::Arc;
 use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, IntoEndpoint, Request, Response, Route, get};
 use poem_openapi::{OpenApiService, Tags};
+use tokio_util::sync::CancellationToken;
 
 pub use document::{document, text};
 pub use payload::whole;
 pub use problem::{Problem, refused};
 
 use crate::app::App;
+
+/// Cancelled when the client of a request has closed its connection: an answer is made all the same, but
+/// nobody hears it.
+#[derive(Clone)]
+pub struct ClientGone(pub CancellationToken);
 
 /// The parts of the API.
 #[derive(Tags)]
@@ -36,6 +44,8 @@ enum Part {
     Models,
     /// This machine and what it is connected to.
     System,
+    /// Ask agents, and what they remember.
+    Nova,
     /// Prompts saved for later.
     Prompts,
     /// Views of the history saved by a name.
@@ -48,6 +58,9 @@ type Resources = (
     benchmarks::Benchmarks,
     exchange::Exchange,
     models::Models,
+    nova::Nova,
+    nova::Sessions,
+    nova::Memory,
     prompts::Prompts,
     statistics::Statistics,
     system::System,
@@ -60,6 +73,9 @@ fn service() -> OpenApiService<Resources, ()> {
         benchmarks::Benchmarks,
         exchange::Exchange,
         models::Models,
+        nova::Nova,
+        nova::Sessions,
+        nova::Memory,
         prompts::Prompts,
         statistics::Statistics,
         system::System,

@@ -108,7 +108,9 @@ impl From<StoreError> for AppError {
                 message: "is no cursor of this view; leave it out to begin again".into(),
             }]),
             StoreError::NotWritten { path, source } => Self::NotWritten { path, source },
-            StoreError::OfItsServer { .. } => Self::Conflict(error.to_string()),
+            StoreError::OfItsServer { .. }
+            | StoreError::TurnActive { .. }
+            | StoreError::SessionClosed { .. } => Self::Conflict(error.to_string()),
             other => Self::Storage(other.to_string()),
         }
     }

@@ -399,7 +399,7 @@ fn name_timeout(result: &mut BenchmarkResult, limit: f64) {
 
 /// Tries to store something until it works or has been waited for long enough; once, where there is no
 /// time left.
-async fn persist<F>(
+pub(super) async fn persist<F>(
     hurry: &CancellationToken,
     mut attempt: impl FnMut() -> F,
 ) -> Result<(), StoreError>

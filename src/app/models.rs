@@ -101,7 +101,7 @@ impl App {
         Ok(environment)
     }
 
-    fn model_name(&self, text: &str) -> Result<ModelName, AppError> {
+    pub(super) fn model_name(&self, text: &str) -> Result<ModelName, AppError> {
         ModelName::parse(text, &self.config.default_backend).map_err(|error| {
             AppError::Invalid(vec![FieldError {
                 pointer: "/models".into(),
@@ -110,7 +110,7 @@ impl App {
         })
     }
 
-    fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, AppError> {
+    pub(super) fn backend(&self, name: &str) -> Result<Arc<dyn Backend>, AppError> {
         let backends = &self.inner.engine.backends;
         backends
             .get(name)
@@ -123,7 +123,7 @@ impl App {
 }
 
 /// The listed model that was meant. The reference server also knows models that it does not list.
-async fn find_model(
+pub(super) async fn find_model(
     backend: &dyn Backend,
     name: &ModelName,
     models: &[ModelSummary],

@@ -108,6 +108,17 @@ impl Http {
             .await
     }
 
+    /// The same with another time to wait.
+    pub async fn post_within<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<T, BackendError> {
+        let request = self.client.post(format!("{}{path}", self.base));
+        self.answer(request.json(body).timeout(timeout)).await
+    }
+
     async fn answer<T: DeserializeOwned>(
         &self,
         mut request: reqwest::RequestBuilder,

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use crate::config::{BackendKind, Config};
 use crate::record::{BenchmarkRequest, FieldError, ModelDetails, ModelSummary, Placement};
 
+mod embedding;
 mod framing;
 mod http;
 mod ollama;
@@ -43,6 +44,10 @@ pub trait Backend: Send + Sync {
     async fn placement(&self, model: &str) -> Option<Placement>;
     /// Unloads a model and waits until it is gone.
     async fn unload(&self, model: &str) -> Result<(), BackendError>;
+    /// A vector for each text, in their order and all of one size; none for no texts. A text that is
+    /// longer than the model's context is read as far as it fits. Refused where the model cannot
+    /// embed, of another protocol where the answer does not fit the texts.
+    async fn embed(&self, model: &str, texts: &[String]) -> Result<Vec<Vec<f32>>, BackendError>;
     /// Fields of a request that this kind of server has no way to honour; none by default.
     fn refusals(&self, _request: &BenchmarkRequest) -> Vec<FieldError> {
         Vec::new()

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use super::embedding::{self, OllamaAnswer, Question};
 use super::framing::Framing;
 use super::http::Http;
 use super::stream::{Call, DecodeError, Decoder, Finish, Step};
@@ -199,6 +200,21 @@ impl Backend for Ollama {
             backend: self.http.backend().to_owned(),
             reason: format!("`{model}` is still loaded {UNLOAD_TIMEOUT:?} after it was unloaded"),
         })
+    }
+
+    async fn embed(&self, model: &str, texts: &[String]) -> Result<Vec<Vec<f32>>, BackendError> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let question = Question {
+            model,
+            input: texts,
+        };
+        let answer: OllamaAnswer = self
+            .http
+            .post_within("/api/embed", &question, embedding::TIMEOUT)
+            .await?;
+        answer.vectors(self.http.backend(), texts.len())
     }
 
     fn call(&self, request: &BenchmarkRequest, model: &str, words: Words) -> Call {

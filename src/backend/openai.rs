@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::embedding::{self, OpenAiAnswer, Question};
 use super::framing::Framing;
 use super::http::Http;
 use super::stream::{Call, DecodeError, Decoder, Finish, Step, error_text};
@@ -111,6 +112,21 @@ impl Backend for OpenAi {
             backend: self.http.backend().to_owned(),
             what: "unload a model: the protocol has no such call".into(),
         })
+    }
+
+    async fn embed(&self, model: &str, texts: &[String]) -> Result<Vec<Vec<f32>>, BackendError> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let question = Question {
+            model,
+            input: texts,
+        };
+        let answer: OpenAiAnswer = self
+            .http
+            .post_within("/v1/embeddings", &question, embedding::TIMEOUT)
+            .await?;
+        answer.vectors(self.http.backend(), texts.len())
     }
 
     fn refusals(&self, request: &BenchmarkRequest) -> Vec<FieldError> {

@@ -19,6 +19,7 @@ mod import;
 mod load;
 mod migrate;
 mod models;
+mod nova;
 mod openapi;
 mod output;
 mod parameters;
@@ -81,6 +82,8 @@ enum Command {
     Run(Box<run::Run>),
     /// List what can be benchmarked
     Models(models::Models),
+    /// Ask agents that work with local models
+    Nova(nova::Nova),
     /// List the stored runs
     History(history::History),
     /// What the stored runs say about each model
@@ -172,6 +175,7 @@ impl Cli {
             Some(Command::Serve(command)) => command.execute(config).await,
             Some(Command::Run(command)) => Box::pin(command.execute(config)).await,
             Some(Command::Models(command)) => command.execute(config).await,
+            Some(Command::Nova(command)) => Box::pin(command.execute(config)).await,
             Some(Command::History(command)) => command.execute(config).await,
             Some(Command::Statistics(command)) => command.execute(config).await,
             Some(Command::Show(command)) => command.execute(config).await,

@@ -1,6 +1,7 @@
 //! Rules that a type cannot say: ranges, and settings that must fit each other.
 
 use super::{BackendConfig, BackendKind, Config, Endpoint};
+use crate::record::MOST_ITERATIONS;
 
 /// A year; beyond it a duration is a mistake.
 const LONGEST_TIMEOUT: f64 = 31_536_000.0;
@@ -21,6 +22,25 @@ impl Config {
             .or_else(|| self.limits_problem())
             .or_else(|| self.times_problem())
             .or_else(|| self.retention_problem())
+            .or_else(|| self.nova_problem())
+    }
+
+    fn nova_problem(&self) -> Option<Problem> {
+        let nova = &self.nova;
+        let turns = u32::try_from(nova.max_turns).unwrap_or(u32::MAX);
+        [
+            ("num_ctx", nova.num_ctx, 256, 10_000_000),
+            ("num_predict", nova.num_predict, 16, 1_000_000),
+            ("plan_steps", nova.plan_steps, 1, 16),
+            ("iterations", nova.iterations, 1, MOST_ITERATIONS),
+            ("max_turns", turns, 1, 100_000),
+        ]
+        .into_iter()
+        .find(|(_, value, least, most)| !(least..=most).contains(&value))
+        .map(|(name, value, least, most)| {
+            let message = format!("is {value}; must be from {least} to {most}");
+            (format!("nova.{name}"), message)
+        })
     }
 
     fn retention_problem(&self) -> Option<Problem> {

@@ -15,6 +15,7 @@ mod history;
 mod id;
 mod load;
 mod model;
+mod nova;
 mod objective;
 mod parameters;
 mod prompt;
@@ -42,6 +43,15 @@ pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
 pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STAGES, MOST_STREAMS};
 pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
+pub use nova::{
+    JsonOutcome, MOST_ITERATIONS, MemoryDocument, MemoryPage, MemoryRecalled, MemoryScope,
+    MemoryUse, NewMemory, NewSession, NovaCheckpoint, NovaEvent, NovaFork, NovaMetrics,
+    NovaPipeline, NovaRequest, NovaResponse, NovaRole, NovaSession, NovaStage, NovaState,
+    NovaStatus, NovaStep, NovaTurn, RecallReason, SessionPage, SessionPatch, SessionStatus,
+    SessionSummary, StepPhase, StepProgress, StepStarted, TokensArrived, TurnAccounting,
+    TurnAwaitsUser, TurnCancelled, TurnFailed, TurnFinished, TurnIteration, TurnStage, TurnStarted,
+    TurnStep,
+};
 pub use objective::{Goodput, Objective, ObjectiveOutcome, Relation, Statistic};
 pub use parameters::Parameters;
 pub use prompt::{NewPrompt, SavedPrompt};

@@ -92,6 +92,15 @@ pub struct ModelSummary {
     pub capabilities: Vec<String>,
 }
 
+impl ModelSummary {
+    /// Whether the model can do this, such as `completion`, `thinking` or `embedding`; `None` where its
+    /// server does not tell what it can do.
+    pub fn can(&self, capability: &str) -> Option<bool> {
+        let known = !self.capabilities.is_empty();
+        known.then(|| self.capabilities.iter().any(|it| it == capability))
+    }
+}
+
 /// Everything known about one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct ModelDetails {

@@ -410,6 +410,10 @@ impl Check {
         });
     }
 
+    pub(super) fn into_errors(self) -> Vec<FieldError> {
+        self.errors
+    }
+
     #[cfg(test)]
     pub(super) fn into_pointers(self) -> Vec<String> {
         self.errors.into_iter().map(|it| it.pointer).collect()

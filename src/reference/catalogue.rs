@@ -13,8 +13,16 @@
 //! | `chunk` | tokens of a chunk | 1 |
 //! | `pause` | once, before the chunk in the middle, ms longer than the gap | 0 |
 //! | `slots` | requests that are worked on at once; others wait for their turn | any number |
+//! | `echo` | the answer is the end of the prompt, at most so many bytes of it | words |
+//! | `json` | what comes where JSON is asked for: `fits`, `prose`, `broken`, `wrong`, `repair` | `fits` |
 //!
 //! `script:tokens=100,ttft=20,gap=5,burst=4` writes 4 chunks every 5 ms from 20 ms on.
+//!
+//! Where a request has a `format`, every model writes JSON that fits it, as long as that takes
+//! instead of `tokens`, in pieces of four characters. A scripted one can do so badly: `prose` is
+//! words in spite of the format, `broken` ends in the middle, `wrong` is JSON of another shape, and
+//! `repair` is broken unless the word "repair" is in the prompt. `tokens=0` answers nothing at all,
+//! whatever is asked.
 
 use std::time::Duration;
 
@@ -99,8 +107,9 @@ impl Script {
         (admission, self.first.saturating_sub(admission))
     }
 
-    fn parse(settings: &str) -> Result<Self, String> {
+    fn parse(settings: &str) -> Result<(Self, Manner), String> {
         let mut script = Self::default();
+        let mut manner = Manner::default();
         for setting in settings.split(',').filter(|setting| !setting.is_empty()) {
             let (key, value) = setting
                 .split_once('=')
@@ -116,15 +125,59 @@ impl Script {
                 "ttft" => script.first = time()?,
                 "gap" => script.gap = time()?,
                 "pause" => script.pause = time()?,
+                "echo" => manner.echo = Some(number(key, value, 1)?),
+                "json" => manner.json = Json::parse(value)?,
                 _ => {
                     return Err(format!(
-                        "script: unknown setting `{key}`; \
-                         there are tokens, thinking, load, ttft, gap, pause, burst, chunk, slots"
+                        "script: unknown setting `{key}`; there are tokens, thinking, load, ttft, \
+                         gap, pause, burst, chunk, slots, echo, json"
                     ));
                 }
             }
         }
-        Ok(script)
+        Ok((script, manner))
+    }
+}
+
+/// What a model answers; its [`Script`] says when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// The answer is the end of the prompt, at most so many bytes of it; `None` is words.
+    pub echo: Option<u32>,
+    /// How a format is kept to.
+    pub json: Json,
+}
+
+/// How a model keeps to the format that a request asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Json {
+    /// It writes what fits.
+    #[default]
+    Fits,
+    /// It writes what it would have without a format.
+    Prose,
+    /// It ends in the middle.
+    Broken,
+    /// It writes JSON of another shape.
+    Wrong,
+    /// It ends in the middle, unless the prompt says "repair".
+    Repair,
+}
+
+impl Json {
+    fn parse(value: &str) -> Result<Self, String> {
+        Ok(match value {
+            "fits" => Self::Fits,
+            "prose" => Self::Prose,
+            "broken" => Self::Broken,
+            "wrong" => Self::Wrong,
+            "repair" => Self::Repair,
+            _ => {
+                return Err(format!(
+                    "script: `json` is fits, prose, broken, wrong or repair, not `{value}`"
+                ));
+            }
+        })
     }
 }
 
@@ -152,6 +205,8 @@ pub struct Model {
     pub name: String,
     /// What it does when asked.
     pub behaviour: Behaviour,
+    /// What it answers, where it writes.
+    pub manner: Manner,
 }
 
 /// What a model does when asked.
@@ -161,12 +216,16 @@ pub enum Behaviour {
     Writes(Script),
     /// Breaks something.
     Fails(faults::Fault),
+    /// Turns texts into vectors, and writes nothing.
+    Embeds,
 }
 
 impl Model {
     /// What it can do, in Ollama's words.
     pub fn capabilities(&self) -> Vec<&'static str> {
-        if self.thinks() {
+        if self.behaviour == Behaviour::Embeds {
+            vec!["embedding"]
+        } else if self.thinks() {
             vec!["completion", "thinking"]
         } else {
             vec!["completion"]
@@ -222,9 +281,12 @@ pub fn listed() -> Vec<Model> {
     ];
     scripts
         .into_iter()
-        .map(|(name, script)| Model {
+        .map(|(name, script)| (name, Behaviour::Writes(script)))
+        .chain([("embedding", Behaviour::Embeds)])
+        .map(|(name, behaviour)| Model {
             name: name.to_owned(),
-            behaviour: Behaviour::Writes(script),
+            behaviour,
+            manner: Manner::default(),
         })
         .collect()
 }
@@ -233,8 +295,11 @@ pub fn listed() -> Vec<Model> {
 /// that cannot be read. The tag `:latest` may be there or not.
 pub fn resolve(name: &str) -> Result<Option<Model>, String> {
     let plain = name.strip_suffix(":latest").unwrap_or(name);
+    let mut manner = Manner::default();
     let behaviour = if let Some(settings) = plain.strip_prefix("script:") {
-        Some(Behaviour::Writes(Script::parse(settings)?))
+        let (script, scripted) = Script::parse(settings)?;
+        manner = scripted;
+        Some(Behaviour::Writes(script))
     } else if let Some(fault) = plain.strip_prefix("fault-") {
         faults::Fault::parse(fault).map(Behaviour::Fails)
     } else {
@@ -243,6 +308,7 @@ pub fn resolve(name: &str) -> Result<Option<Model>, String> {
     Ok(behaviour.map(|behaviour| Model {
         name: plain.to_owned(),
         behaviour,
+        manner,
     }))
 }
 
@@ -253,7 +319,7 @@ mod tests {
     fn script(name: &str) -> Script {
         match resolve(name).unwrap().unwrap().behaviour {
             Behaviour::Writes(script) => script,
-            Behaviour::Fails(_) => panic!("{name} is a fault"),
+            other => panic!("{name} does not write: {other:?}"),
         }
     }
 
@@ -267,6 +333,27 @@ mod tests {
         assert_eq!(script.writing(9), Duration::from_micros(7500));
         assert_eq!((script.thinking, script.chunk), (3, 2));
         assert_eq!(script.load, Duration::from_millis(7));
+    }
+
+    #[test]
+    fn a_name_says_what_its_model_answers() {
+        let manner = |name: &str| resolve(name).unwrap().unwrap().manner;
+        assert_eq!(manner("steady"), Manner::default());
+        assert_eq!(
+            manner("script:echo=40,json=repair,gap=0"),
+            Manner {
+                echo: Some(40),
+                json: Json::Repair
+            }
+        );
+        for (value, json) in [
+            ("fits", Json::Fits),
+            ("prose", Json::Prose),
+            ("broken", Json::Broken),
+            ("wrong", Json::Wrong),
+        ] {
+            assert_eq!(manner(&format!("script:json={value}")).json, json);
+        }
     }
 
     #[test]
@@ -289,6 +376,8 @@ mod tests {
             ("script:burst=0", "from 1 to"),
             ("script:gap=-1", "milliseconds"),
             ("script:gap=NaN", "milliseconds"),
+            ("script:echo=0", "from 1 to"),
+            ("script:json=xml", "not `xml`"),
         ] {
             let error = resolve(name).unwrap_err();
             assert!(error.contains(words), "{name}: {error}");
@@ -300,7 +389,7 @@ mod tests {
         let mut digests: Vec<String> = listed().iter().map(Model::digest).collect();
         digests.sort();
         digests.dedup();
-        assert_eq!(digests.len(), 4);
+        assert_eq!(digests.len(), 5);
         assert!(digests.iter().all(|digest| digest.len() == 64));
         assert_eq!(
             resolve("steady:latest").unwrap(),

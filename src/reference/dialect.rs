@@ -41,6 +41,14 @@ impl Route {
         matches!(self, Self::OpenaiChat | Self::OpenaiCompletions)
     }
 
+    /// What it does, as Ollama words it where a model cannot do it.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Generate | Self::OpenaiCompletions => "generate",
+            Self::Chat | Self::OpenaiChat => "chat",
+        }
+    }
+
     /// Reads its request.
     pub fn question(self, object: &Map<String, Value>) -> Result<Question, Refusal> {
         match self {

@@ -39,23 +39,29 @@ pub fn answer(
         state.residents.unload(&model.name, received);
         return Answer::Now(only(&dialect, Duration::ZERO, "unload"));
     }
-    let load = match &model.behaviour {
-        Behaviour::Writes(script) => script.load,
-        Behaviour::Fails(_) => Duration::ZERO,
+    // What it writes, or else what it breaks.
+    let writing = match &model.behaviour {
+        Behaviour::Writes(script) => Ok(script),
+        Behaviour::Fails(fault) => Err(fault),
+        Behaviour::Embeds => {
+            let (name, verb) = (&model.name, dialect.route.verb());
+            let refusal = Refusal::bad(format!("\"{name}\" does not support {verb}"));
+            return Answer::Now(dialect.route.refuse(&refusal));
+        }
     };
     let stay = state.residents.enter(
         &model.name,
         &question.settings,
         question.context,
-        load,
+        writing.map_or(Duration::ZERO, |script| script.load),
         question.keep_alive,
         received,
     );
     let loading = stay.ready.saturating_duration_since(received);
-    let tape = match &model.behaviour {
+    let tape = match writing {
         _ if question.empty => at_once(loading, &only(&dialect, loading, "load"), false),
-        Behaviour::Fails(fault) => faults::tape(fault, &dialect, earlier),
-        Behaviour::Writes(script) => written(script, dialect, question, &stay, loading),
+        Err(fault) => faults::tape(fault, &dialect, earlier),
+        Ok(script) => written(script, dialect, question, &stay, loading),
     };
     Answer::Later(tape, Some(stay))
 }
@@ -101,6 +107,8 @@ fn written(
             think: question.think,
             limit: question.limit,
             stop: &question.stop,
+            format: question.format.as_ref(),
+            manner: question.model.manner,
         },
     );
     // Waiting counts as loading, as with the real server.

@@ -12,10 +12,11 @@
 //! | `bursty` | – | 80 ms | 64 tokens, 8 together every 80 ms |
 //! | `slow-start` | 400 ms | 300 ms | 64 tokens, one every 5 ms |
 //! | `thinking` | – | 50 ms | 24 tokens of thinking, then 40 of answer, one every 10 ms |
-//! | `script:KEY=VALUE,…` | `load` | `ttft` | `tokens`, `thinking`, `gap`, `burst`, `chunk`: see [`catalogue`] |
+//! | `embedding` | – | – | vectors of 64 numbers, at once, on `/api/embed` and `/v1/embeddings`: see [`embeddings`] |
+//! | `script:KEY=VALUE,…` | `load` | `ttft` | `tokens`, `thinking`, `gap`, `burst`, `chunk`, …: see [`catalogue`] |
 //! | `fault-…` | – | – | what can go wrong on the wire, one model a case: see [`faults`] |
 //!
-//! The first four are listed by `/api/tags` and `/v1/models`; the others are found by their name.
+//! The first five are listed by `/api/tags` and `/v1/models`; the others are found by their name.
 //! Times count from the arrival of the whole request, and from the end of loading where a model
 //! has to load. Tokio's timer wakes up to a millisecond late: the stamps tell the truth, the table
 //! the intention.
@@ -23,6 +24,7 @@
 pub mod catalogue;
 mod connection;
 mod dialect;
+pub mod embeddings;
 pub mod faults;
 mod generation;
 mod http;
@@ -32,6 +34,7 @@ mod openai;
 mod question;
 mod residents;
 mod routes;
+mod structured;
 mod tape;
 mod words;
 

@@ -120,6 +120,7 @@ fn common(fields: &Fields<'_>) -> Result<Question, Refusal> {
             .unwrap_or(DEFAULT_CONTEXT),
         truncate: fields.flag("truncate")?.unwrap_or(true),
         settings: Value::Object(settings).to_string(),
+        format: format(fields.get("format"))?,
         keep_alive: keep_alive.unwrap_or_default(),
         raw: false,
         include_usage: false,
@@ -156,6 +157,20 @@ fn check_options(options: &Map<String, Value>) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+fn format(value: Option<&Value>) -> Result<Option<Value>, Refusal> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(format) if format.is_object() || format == "json" => Ok(Some(format.clone())),
+        Some(other) => Err(Refusal {
+            status: 500,
+            message: format!(
+                "invalid format: {other}; expected \"json\" or a valid JSON Schema object"
+            ),
+        }),
+    }
 }
 
 fn think(value: Option<&Value>) -> Result<Option<bool>, Refusal> {
@@ -377,6 +392,11 @@ mod tests {
                 400,
                 "\"steady\" does not support thinking",
             ),
+            (
+                json!({"model": "steady", "format": "xml"}),
+                500,
+                "invalid format: \"xml\"; expected \"json\" or a valid JSON Schema object",
+            ),
         ] {
             let refusal = Refusal {
                 status,
@@ -390,6 +410,7 @@ mod tests {
     fn options_bound_and_seed_the_output() {
         let question = ask(&json!({
             "model": "thinking", "prompt": "hi", "think": false, "stream": false,
+            "format": {"type": "object"},
             "options": {"num_predict": 5, "seed": 9, "num_ctx": 256, "stop": ["x"], "what": []},
         }));
         let question = question.unwrap();
@@ -402,6 +423,7 @@ mod tests {
             (false, false, false)
         );
         assert_eq!(question.stop, ["x"]);
+        assert_eq!(question.format, Some(json!({"type": "object"})));
         assert_eq!(question.settings, r#"{"num_ctx":256}"#);
     }
 

@@ -84,10 +84,33 @@ fn common(fields: &Fields<'_>) -> Result<Question, Refusal> {
         context: DEFAULT_CONTEXT,
         truncate: true,
         settings: "{}".into(),
+        format: format(fields)?,
         keep_alive: KeepAlive::default(),
         raw: true,
         include_usage: usage.and_then(Value::as_bool).unwrap_or(false),
     })
+}
+
+/// What the answer is to fit: `"json"` or a schema.
+fn format(fields: &Fields<'_>) -> Result<Option<Value>, Refusal> {
+    let Some(wanted) = fields.map("response_format")? else {
+        return Ok(None);
+    };
+    match wanted.get("type").and_then(Value::as_str) {
+        Some("text") => Ok(None),
+        Some("json_object") => Ok(Some(json!("json"))),
+        Some("json_schema") => {
+            let schema = wanted
+                .get("json_schema")
+                .and_then(|format| format.get("schema"));
+            let schema = schema.filter(|schema| schema.is_object());
+            let missing = || Refusal::bad("response_format: json_schema has no schema");
+            schema.cloned().ok_or_else(missing).map(Some)
+        }
+        _ => Err(Refusal::bad(
+            "response_format type must be one of \"text\", \"json_object\" or \"json_schema\"",
+        )),
+    }
 }
 
 /// Who speaks, and when.
@@ -224,6 +247,24 @@ mod tests {
             (false, true, true)
         );
         assert_eq!(question.stop, ["x"]);
+    }
+
+    #[test]
+    fn a_format_is_read() {
+        let ask = |format: Value| {
+            let body = json!({"model": "steady", "prompt": "hi", "response_format": format});
+            completions(body.as_object().unwrap()).map(|question| question.format)
+        };
+        let schema = json!({"type": "object"});
+        assert_eq!(
+            ask(json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})),
+            Ok(Some(schema))
+        );
+        assert_eq!(ask(json!({"type": "json_object"})), Ok(Some(json!("json"))));
+        assert_eq!(ask(json!({"type": "text"})), Ok(None));
+        for broken in [json!({"type": "xml"}), json!({"type": "json_schema"})] {
+            assert_eq!(ask(broken).unwrap_err().status, 400);
+        }
     }
 
     #[test]

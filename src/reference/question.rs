@@ -62,6 +62,8 @@ pub struct Question {
     pub truncate: bool,
     /// Load-time options; a change means loading again.
     pub settings: String,
+    /// `"json"`, or the JSON schema that the answer is to fit.
+    pub format: Option<Value>,
     /// How long the model stays.
     pub keep_alive: KeepAlive,
     /// The final object carries no `context`.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::State;
 use super::catalogue::{self, Model};
 use super::dialect::{Dialect, Route};
+use super::embeddings::{self, EmbedRoute};
 use super::faults;
 use super::generation::{self, Answer};
 use super::http::{Reply, Request};
@@ -56,7 +57,8 @@ pub fn answer(state: &State, request: &Request, arrival: Arrival) -> (Answer, Op
         );
     }
     let path = request.path.as_str();
-    let writes = path == "/api/show" || Route::of(path).is_some();
+    let embeds = EmbedRoute::of(path).is_some();
+    let writes = path == "/api/show" || embeds || Route::of(path).is_some();
     match request.method.as_str() {
         "GET" | "HEAD" if READ.contains(&path) => (read(state, path, arrival), None),
         "POST" if writes => {
@@ -198,6 +200,13 @@ fn ask(state: &State, request: &Request, arrival: Arrival) -> (Answer, u64) {
         state
             .journal
             .begin(&request.path, name, &request.body, received, received_at);
+    if let Some(route) = EmbedRoute::of(&request.path) {
+        let answer = object.and_then(|object| embeddings::answer(state, route, &object, received));
+        return (
+            answer.unwrap_or_else(|refusal| Answer::Now(route.refuse(&refusal))),
+            id,
+        );
+    }
     let Some(route) = Route::of(&request.path) else {
         let reply = object.and_then(|object| {
             show(&Fields {

@@ -1,6 +1,9 @@
 //! The text that models write: made from prompt, model and seed, the same for the same three.
 
-use super::catalogue::Script;
+use serde_json::Value;
+
+use super::catalogue::{Json, Manner, Script};
+use super::structured;
 
 /// What tokens are drawn from. Some have several bytes a character, so that a client that cuts
 /// characters apart is found out.
@@ -73,6 +76,8 @@ const WORDS: [&str; 64] = [
 
 /// Words between two full stops.
 const SENTENCE: usize = 12;
+/// Characters of a token, where the text is not made of words.
+const TOKEN_CHARS: usize = 4;
 
 /// A chunk of output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,19 +123,32 @@ pub struct Wish<'a> {
     pub limit: Option<u32>,
     /// Texts that end the answer and are not part of it.
     pub stop: &'a [String],
+    /// `"json"`, or the JSON schema of what is to be answered.
+    pub format: Option<&'a Value>,
+    /// What the model makes of it.
+    pub manner: Manner,
 }
 
 /// Writes the whole output.
 pub fn write(script: &Script, wish: Wish<'_>) -> Output {
     let thinking = if wish.think { script.thinking } else { 0 };
-    let wanted = thinking + script.tokens;
+    let mut random = Random(hash(wish.prompt) ^ hash(wish.model).rotate_left(1) ^ wish.seed);
+    let other = other_text(script, &wish, random.0).map(|text| cut(&text));
+    let count = |tokens: &Vec<String>| u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+    let wanted = thinking.saturating_add(other.as_ref().map_or(script.tokens, count));
     let allowed = wish.limit.map_or(wanted, |limit| wanted.min(limit));
     let mut reason = if allowed < wanted { "length" } else { "stop" };
 
-    let mut random = Random(hash(wish.prompt) ^ hash(wish.model).rotate_left(1) ^ wish.seed);
     let thought = thinking.min(allowed);
     let thoughts = tokens(&mut random, thought);
-    let mut answer = tokens(&mut random, allowed - thought);
+    let left = allowed - thought;
+    let mut answer = match other {
+        Some(mut other) => {
+            other.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            other
+        }
+        None => tokens(&mut random, left),
+    };
     if stop(&mut answer, wish.stop) {
         reason = "stop";
     }
@@ -144,6 +162,43 @@ pub fn write(script: &Script, wish: Wish<'_>) -> Output {
         tokens,
         reason,
     }
+}
+
+/// What is answered instead of words, where something is.
+fn other_text(script: &Script, wish: &Wish<'_>, seed: u64) -> Option<String> {
+    if script.tokens == 0 {
+        return None;
+    }
+    let json = match wish.manner.json {
+        Json::Repair if wish.prompt.to_lowercase().contains("repair") => Json::Fits,
+        Json::Repair => Json::Broken,
+        json => json,
+    };
+    if let Some(format) = wish.format.filter(|_| json != Json::Prose) {
+        let mut random = Random(seed);
+        let mut text = match json {
+            Json::Wrong => structured::misfit(format, &mut random),
+            _ => structured::fitting(format, &mut random),
+        }
+        .to_string();
+        if json == Json::Broken {
+            text.truncate(text.floor_char_boundary(text.len() / 2));
+        }
+        return Some(text);
+    }
+    let bytes = usize::try_from(wish.manner.echo?).unwrap_or(usize::MAX);
+    let prompt = wish.prompt.trim_end();
+    let start = prompt.ceil_char_boundary(prompt.len().saturating_sub(bytes));
+    Some(prompt[start..].to_owned())
+}
+
+/// Cuts a text into tokens.
+fn cut(text: &str) -> Vec<String> {
+    let characters: Vec<char> = text.chars().collect();
+    characters
+        .chunks(TOKEN_CHARS)
+        .map(String::from_iter)
+        .collect()
 }
 
 /// Tokens of a text, as this server counts them: its words, and at least one.
@@ -187,17 +242,18 @@ fn stop(tokens: &mut Vec<String>, stops: &[String]) -> bool {
 }
 
 /// FNV-1a, 64 bits: small, and the same on every machine and in every release.
-fn hash(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): one word of state, and the same everywhere for ever.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    /// 64 bits.
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -205,7 +261,8 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn word(&mut self) -> &'static str {
+    /// One of the words.
+    pub(super) fn word(&mut self) -> &'static str {
         // The list has 64 entries, so six bits choose evenly.
         let index = usize::from(u8::try_from(self.next() & 63).unwrap_or(0));
         WORDS[index]
@@ -224,6 +281,8 @@ mod tests {
             think: true,
             limit: None,
             stop,
+            format: None,
+            manner: Manner::default(),
         }
     }
 
@@ -285,6 +344,69 @@ mod tests {
         let output = write(&script, wish(3, &stops));
         assert_eq!(text(&output), whole[..at]);
         assert_eq!(output.reason, "stop");
+    }
+
+    /// The answer of a model of this manner to a request for an object with a text `name`.
+    fn answer(json: Json, prompt: &str) -> String {
+        let format = serde_json::json!({
+            "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"],
+        });
+        let asked = Wish {
+            prompt,
+            format: Some(&format),
+            manner: Manner { echo: None, json },
+            ..wish(1, &[])
+        };
+        text(&write(&Script::default(), asked))
+    }
+
+    #[test]
+    fn a_format_is_kept_to_well_or_badly_as_scripted() {
+        let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+        let fits = |text: &str| read(text).is_some_and(|it| it["name"].is_string());
+        assert!(fits(&answer(Json::Fits, "Hi")));
+        assert_eq!(read(&answer(Json::Prose, "Hi")), None);
+        let broken = answer(Json::Broken, "Hi");
+        assert!(broken.starts_with('{') && read(&broken).is_none());
+        let wrong = answer(Json::Wrong, "Hi");
+        assert!(read(&wrong).is_some() && !fits(&wrong), "{wrong}");
+        assert_eq!(read(&answer(Json::Repair, "Hi")), None);
+        assert!(fits(&answer(Json::Repair, "Repair this")));
+    }
+
+    #[test]
+    fn a_format_is_bounded_and_stopped_like_words() {
+        let format = serde_json::json!("json");
+        let asked = Wish {
+            format: Some(&format),
+            limit: Some(2),
+            ..wish(1, &[])
+        };
+        let output = write(&Script::default(), asked);
+        assert_eq!((output.tokens, output.reason), (2, "length"));
+        let silent = Script {
+            tokens: 0,
+            ..Script::default()
+        };
+        assert_eq!(write(&silent, asked).pieces, []);
+    }
+
+    #[test]
+    fn an_echo_is_the_end_of_the_prompt() {
+        let echo = |bytes, prompt| {
+            let asked = Wish {
+                prompt,
+                manner: Manner {
+                    echo: Some(bytes),
+                    ..Manner::default()
+                },
+                ..wish(1, &[])
+            };
+            text(&write(&Script::default(), asked))
+        };
+        assert_eq!(echo(9, "what is the marker-17\n"), "marker-17");
+        assert_eq!(echo(900, "short"), "short");
+        assert_eq!(echo(5, "日本"), "本", "no character is cut apart");
     }
 
     #[test]

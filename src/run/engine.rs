@@ -239,6 +239,7 @@ impl Walker {
             environment: job.models.get(step.model),
             words: told.words(),
             due,
+            locate: true,
             labels: Labels {
                 prompt: &job.plan.prompts[step.prompt],
                 prompt_prefix: prefix.as_deref(),

@@ -11,8 +11,8 @@ use futures_util::Stream;
 use tokio::sync::watch;
 
 use crate::record::{
-    BenchmarkResponse, BenchmarkResult, EventId, RequestFinished, RunEvent, RunFinished, RunId,
-    RunStarted, Status,
+    BenchmarkResponse, BenchmarkResult, EventId, NovaEvent, RequestFinished, RunEvent, RunFinished,
+    RunId, RunStarted, Status,
 };
 
 /// The events of a run as its record tells them. Their ids go on where those of the living log
@@ -77,22 +77,81 @@ pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
 /// Events of text, samples and pauses that a log keeps; the oldest go first, since the record has them.
 const MAX_PASSING_EVENTS: usize = 20_000;
 
-/// The logs of all runs that wait or go on.
-#[derive(Clone, Default)]
-pub struct EventLogs {
-    logs: Arc<Mutex<HashMap<RunId, EventLog>>>,
+/// What a log keeps: the events of runs, or of turns of agents.
+pub trait Announced: Send + Sync + 'static {
+    /// What it means for the log.
+    fn weight(&self) -> Weight;
 }
 
-impl EventLogs {
+/// What an event means for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// It may be forgotten where there are very many: the record has what it tells.
+    Passing,
+    /// It is kept.
+    Lasting,
+    /// It is kept, and a part of the whole is stored.
+    Stored,
+    /// Nothing follows.
+    Last,
+}
+
+impl Announced for RunEvent {
+    fn weight(&self) -> Weight {
+        match self {
+            Self::TextArrived(_) | Self::SampleTaken(_) | Self::CoolingDown(_) => Weight::Passing,
+            Self::Queued(_)
+            | Self::RunStarted(_)
+            | Self::StageStarted(_)
+            | Self::RequestStarted(_) => Weight::Lasting,
+            Self::RequestFinished(_) => Weight::Stored,
+            Self::RunFinished(_) => Weight::Last,
+        }
+    }
+}
+
+impl Announced for NovaEvent {
+    fn weight(&self) -> Weight {
+        match self {
+            Self::Token(_) | Self::Progress(_) => Weight::Passing,
+            Self::StepFinished(_) => Weight::Stored,
+            Self::TurnFinished(_) => Weight::Last,
+            _ => Weight::Lasting,
+        }
+    }
+}
+
+/// The logs of all runs, or turns, that wait or go on.
+pub struct EventLogs<E = RunEvent> {
+    logs: Arc<Mutex<HashMap<RunId, EventLog<E>>>>,
+}
+
+impl<E> Clone for EventLogs<E> {
+    fn clone(&self) -> Self {
+        Self {
+            logs: Arc::clone(&self.logs),
+        }
+    }
+}
+
+impl<E> Default for EventLogs<E> {
+    fn default() -> Self {
+        Self {
+            logs: Arc::default(),
+        }
+    }
+}
+
+impl<E: Announced> EventLogs<E> {
     /// A log for a run; it is found under its id until [`EventLogs::close`].
-    pub fn open(&self, id: &RunId) -> EventLog {
+    pub fn open(&self, id: &RunId) -> EventLog<E> {
         let log = EventLog::default();
         self.lock().insert(id.clone(), log.clone());
         log
     }
 
     /// The log of a run that has not ended.
-    pub fn get(&self, id: &RunId) -> Option<EventLog> {
+    pub fn get(&self, id: &RunId) -> Option<EventLog<E>> {
         self.lock().get(id).cloned()
     }
 
@@ -101,59 +160,75 @@ impl EventLogs {
         self.lock().remove(id);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, EventLog>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, EventLog<E>>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Everything that one run has announced.
-#[derive(Clone, Default)]
-pub struct EventLog {
-    kept: Arc<Mutex<Kept>>,
+/// Everything that one run, or turn, has announced.
+pub struct EventLog<E = RunEvent> {
+    kept: Arc<Mutex<Kept<E>>>,
     news: watch::Sender<u64>,
 }
 
-#[derive(Default)]
-struct Kept {
-    events: Vec<(EventId, Arc<RunEvent>)>,
+struct Kept<E> {
+    events: Vec<(EventId, Arc<E>)>,
     last: EventId,
     passing: usize,
 }
 
-fn passes(event: &RunEvent) -> bool {
-    matches!(
-        event,
-        RunEvent::TextArrived(_) | RunEvent::SampleTaken(_) | RunEvent::CoolingDown(_)
-    )
+impl<E> Clone for EventLog<E> {
+    fn clone(&self) -> Self {
+        Self {
+            kept: Arc::clone(&self.kept),
+            news: self.news.clone(),
+        }
+    }
 }
 
-impl EventLog {
+impl<E> Default for EventLog<E> {
+    fn default() -> Self {
+        let kept = Kept {
+            events: Vec::new(),
+            last: EventId::default(),
+            passing: 0,
+        };
+        Self {
+            kept: Arc::new(Mutex::new(kept)),
+            news: watch::Sender::default(),
+        }
+    }
+}
+
+impl<E: Announced> EventLog<E> {
     /// Announces an event. Never waits: whoever reads slowly reads later.
-    pub fn announce(&self, event: RunEvent) {
+    pub fn announce(&self, event: E) {
         let mut kept = self.lock();
-        let id = match event {
-            RunEvent::RequestFinished(_) => EventId {
-                finished: kept.last.finished + 1,
+        let weight = event.weight();
+        let EventId { finished, step } = kept.last;
+        let id = match weight {
+            Weight::Stored => EventId {
+                finished: finished + 1,
                 step: 0,
             },
             // The last one, however many come before it: also where it is read from the record.
-            RunEvent::RunFinished(_) => EventId {
-                finished: kept.last.finished,
+            Weight::Last => EventId {
+                finished,
                 step: u32::MAX,
             },
-            _ => EventId {
-                finished: kept.last.finished,
-                step: kept.last.step + 1,
+            Weight::Passing | Weight::Lasting => EventId {
+                finished,
+                step: step + 1,
             },
         };
         kept.last = id;
-        kept.passing += usize::from(passes(&event));
+        kept.passing += usize::from(weight == Weight::Passing);
         kept.events.push((id, Arc::new(event)));
         if kept.passing > MAX_PASSING_EVENTS {
             let mut excess = kept.passing / 2;
             kept.passing -= excess;
             kept.events.retain(|(_, event)| {
-                let drop = excess > 0 && passes(event);
+                let drop = excess > 0 && event.weight() == Weight::Passing;
                 excess -= usize::from(drop);
                 !drop
             });
@@ -166,7 +241,7 @@ impl EventLog {
     pub fn follow(
         &self,
         after: Option<EventId>,
-    ) -> impl Stream<Item = (EventId, Arc<RunEvent>)> + Send + use<> {
+    ) -> impl Stream<Item = (EventId, Arc<E>)> + Send + use<E> {
         // An id that was never given is of another life of the run: nothing of this one was seen.
         let last = self.lock().last;
         let reader = Reader {
@@ -181,20 +256,20 @@ impl EventLog {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Kept<E>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Reader {
-    log: EventLog,
+struct Reader<E> {
+    log: EventLog<E>,
     news: watch::Receiver<u64>,
     after: Option<EventId>,
     over: bool,
 }
 
-impl Reader {
-    async fn next(&mut self) -> Option<(EventId, Arc<RunEvent>)> {
+impl<E: Announced> Reader<E> {
+    async fn next(&mut self) -> Option<(EventId, Arc<E>)> {
         while !self.over {
             self.news.mark_unchanged();
             let found = {
@@ -206,7 +281,7 @@ impl Reader {
             };
             if let Some((id, event)) = found {
                 self.after = Some(id);
-                self.over = matches!(*event, RunEvent::RunFinished(_));
+                self.over = event.weight() == Weight::Last;
                 return Some((id, event));
             }
             self.news.changed().await.ok()?;

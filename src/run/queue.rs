@@ -1,24 +1,29 @@
 //! Whose turn it is. Runs that share a backend go one after another, in the order they came, so
-//! that they do not disturb each other; runs on different backends go side by side.
+//! that they do not disturb each other; runs on different backends go side by side. Calls of agents take
+//! their turn among them: none goes on beside a run of its backend, and of each other only so many at
+//! once as the backend works on.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
-
-use crate::record::RunId;
 
 /// All runs that wait or go on.
 #[derive(Clone)]
 pub struct Queue {
     state: Arc<Mutex<Vec<Entry>>>,
+    last: Arc<AtomicU64>,
     changed: watch::Sender<u64>,
     capacity: usize,
 }
 
 struct Entry {
-    id: RunId,
+    /// Which entry it is: the ids of calls are those of their turns.
+    number: u64,
     backends: BTreeSet<String>,
+    /// Of a call: how many of them its backend works on at once.
+    beside: Option<usize>,
     running: bool,
 }
 
@@ -43,30 +48,47 @@ impl Queue {
     pub fn new(capacity: usize) -> Self {
         Self {
             state: Arc::default(),
+            last: Arc::default(),
             changed: watch::Sender::new(0),
             capacity,
         }
     }
 
     /// Takes a run in. Its place is held until the ticket is dropped.
-    pub fn enter(&self, id: RunId, backends: BTreeSet<String>) -> Result<Ticket, QueueFull> {
+    pub fn enter(&self, backends: BTreeSet<String>) -> Result<Ticket, QueueFull> {
         let mut entries = self.lock();
-        if entries.len() >= self.capacity {
-            return Err(QueueFull {
-                held: entries.len(),
-            });
+        let held = entries.iter().filter(|it| it.beside.is_none()).count();
+        if held >= self.capacity {
+            return Err(QueueFull { held });
         }
+        Ok(self.take_in(&mut entries, backends, None))
+    }
+
+    /// Takes a call of an agent in, of which its backend works on `at_once` together. It takes no place
+    /// of a run: how many turns go on is bounded elsewhere.
+    pub fn enter_call(&self, backend: &str, at_once: usize) -> Ticket {
+        let mut entries = self.lock();
+        self.take_in(&mut entries, [backend.to_owned()].into(), Some(at_once))
+    }
+
+    fn take_in(
+        &self,
+        entries: &mut Vec<Entry>,
+        backends: BTreeSet<String>,
+        beside: Option<usize>,
+    ) -> Ticket {
+        let number = self.last.fetch_add(1, Ordering::Relaxed);
         entries.push(Entry {
-            id: id.clone(),
+            number,
             backends,
+            beside,
             running: false,
         });
-        drop(entries);
-        Ok(Ticket {
+        Ticket {
             queue: self.clone(),
             changes: self.changed.subscribe(),
-            id,
-        })
+            number,
+        }
     }
 
     /// How many runs go on and wait.
@@ -95,7 +117,7 @@ impl Queue {
 pub struct Ticket {
     queue: Queue,
     changes: watch::Receiver<u64>,
-    id: RunId,
+    number: u64,
 }
 
 impl Ticket {
@@ -103,16 +125,27 @@ impl Ticket {
     /// that may start holds its backends from then on.
     pub fn position(&self) -> Option<u32> {
         let mut entries = self.queue.lock();
-        let own = entries.iter().position(|entry| entry.id == self.id)?;
+        let own = entries.iter().position(|it| it.number == self.number)?;
         // Who must go before one that goes before this one goes before this one, too.
         let mut awaited = entries[own].backends.clone();
-        let mut before = 0_u32;
+        let (mut before, mut beside) = (0_u32, 0_usize);
+        let mut is_call = entries[own].beside.is_some();
         for entry in entries[..own].iter().rev() {
-            if !entry.backends.is_disjoint(&awaited) {
+            if entry.backends.is_disjoint(&awaited) {
+                continue;
+            }
+            if is_call && entry.beside.is_some() {
+                beside += 1;
+            } else {
+                // Behind a run also calls wait for calls.
+                is_call = false;
                 before += 1;
                 awaited.extend(entry.backends.iter().cloned());
             }
         }
+        let at_once = entries[own].beside.unwrap_or(usize::MAX).max(1);
+        let too_many = (beside + 1).saturating_sub(at_once);
+        before = before.saturating_add(u32::try_from(too_many).unwrap_or(u32::MAX));
         match before {
             0 => {
                 entries[own].running = true;
@@ -131,7 +164,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.queue.lock().retain(|entry| entry.id != self.id);
+        let number = self.number;
+        self.queue.lock().retain(|entry| entry.number != number);
         self.queue.changed.send_modify(|count| *count += 1);
     }
 }
@@ -144,17 +178,13 @@ mod tests {
         names.iter().map(|&name| name.to_owned()).collect()
     }
 
-    fn id() -> RunId {
-        RunId::new(chrono::DateTime::UNIX_EPOCH)
-    }
-
     #[test]
     fn runs_that_share_a_backend_wait_for_each_other() {
         let queue = Queue::new(4);
-        let first = queue.enter(id(), set(&["a"])).unwrap();
-        let second = queue.enter(id(), set(&["a", "b"])).unwrap();
-        let third = queue.enter(id(), set(&["b"])).unwrap();
-        let fourth = queue.enter(id(), set(&["c"])).unwrap();
+        let first = queue.enter(set(&["a"])).unwrap();
+        let second = queue.enter(set(&["a", "b"])).unwrap();
+        let third = queue.enter(set(&["b"])).unwrap();
+        let fourth = queue.enter(set(&["c"])).unwrap();
         assert_eq!(first.position(), None);
         assert_eq!(second.position(), Some(1));
         assert_eq!(
@@ -180,20 +210,38 @@ mod tests {
     #[test]
     fn a_full_queue_refuses() {
         let queue = Queue::new(1);
-        let ticket = queue.enter(id(), set(&["a"])).unwrap();
-        assert_eq!(
-            queue.enter(id(), set(&["b"])).err(),
-            Some(QueueFull { held: 1 })
-        );
+        let ticket = queue.enter(set(&["a"])).unwrap();
+        assert_eq!(queue.enter(set(&["b"])).err(), Some(QueueFull { held: 1 }));
         drop(ticket);
-        assert!(queue.enter(id(), set(&["b"])).is_ok());
+        assert!(queue.enter(set(&["b"])).is_ok());
+    }
+
+    #[test]
+    fn calls_go_beside_each_other_and_never_beside_a_run() {
+        let queue = Queue::new(1);
+        let calls = [0, 1, 2].map(|_| queue.enter_call("a", 2));
+        let positions = || calls.iter().map(Ticket::position).collect::<Vec<_>>();
+        assert_eq!(positions(), [None, None, Some(1)]);
+        let run = queue.enter(set(&["a", "b"])).unwrap();
+        let (later, elsewhere) = (queue.enter_call("a", 2), queue.enter_call("c", 1));
+        assert_eq!(run.position(), Some(3));
+        assert_eq!(later.position(), Some(4), "it must not overtake the run");
+        assert_eq!(elsewhere.position(), None);
+        let [first, second, third] = calls;
+        drop(first);
+        assert_eq!(third.position(), None);
+        drop((second, third));
+        assert_eq!(run.position(), None);
+        assert_eq!(later.position(), Some(1));
+        drop(run);
+        assert_eq!(later.position(), None);
     }
 
     #[tokio::test]
     async fn a_waiting_run_hears_of_the_change() {
         let queue = Queue::new(2);
-        let first = queue.enter(id(), set(&["a"])).unwrap();
-        let mut second = queue.enter(id(), set(&["a"])).unwrap();
+        let first = queue.enter(set(&["a"])).unwrap();
+        let mut second = queue.enter(set(&["a"])).unwrap();
         assert_eq!(second.position(), Some(1));
         drop(first);
         second.changed().await;

@@ -12,7 +12,7 @@ use poem::{Endpoint, Middleware, Request, Response, Result};
 use tracing::Instrument;
 
 use super::listener::Connections;
-use crate::api::{Problem, access};
+use crate::api::{ClientGone, Problem, access};
 use crate::config::Config;
 use crate::web;
 
@@ -62,12 +62,16 @@ pub struct Guarded<E> {
 impl<E: Endpoint> Endpoint for Guarded<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
+    async fn call(&self, mut request: Request) -> Result<Response> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let span = tracing::info_span!("http", %method, %path);
         async {
             let begun = Instant::now();
-            let _answering = self.connections.answering(request.remote_addr());
+            let answering = self.connections.answering(request.remote_addr());
+            if let Some(answering) = &answering {
+                let gone = ClientGone(answering.gone());
+                request.extensions_mut().insert(gone);
+            }
             let mut response = match refusal(&self.config, &request) {
                 Some(refusal) => refusal,
                 None => self.inner.get_response(request).await,

@@ -18,13 +18,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// After a failed accept: out of file handles, trying again at once only burns a core.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The connections that there are, and how many requests of each are being answered.
+/// The connections that there are.
 #[derive(Clone, Default)]
-pub struct Connections(Arc<Mutex<HashMap<SocketAddr, Arc<AtomicUsize>>>>);
+pub struct Connections(Arc<Mutex<HashMap<SocketAddr, Arc<Client>>>>);
+
+/// Who is at the other end of a connection.
+#[derive(Default)]
+struct Client {
+    /// Requests that are being answered.
+    requests: AtomicUsize,
+    /// Cancelled when it has closed the connection. The framework lets an answer be made all the same.
+    gone: CancellationToken,
+}
 
 impl Connections {
     /// Marks a client as one whose request is being answered, as long as the result lives: it may
@@ -33,22 +43,29 @@ impl Connections {
         let Addr::SocketAddr(address) = client.0 else {
             return None;
         };
-        let requests = self.lock().get(&address).cloned()?;
-        requests.fetch_add(1, Ordering::Relaxed);
-        Some(Answering(requests))
+        let client = self.lock().get(&address).cloned()?;
+        client.requests.fetch_add(1, Ordering::Relaxed);
+        Some(Answering(client))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Arc<AtomicUsize>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Arc<Client>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A request that is being answered.
-pub struct Answering(Arc<AtomicUsize>);
+pub struct Answering(Arc<Client>);
+
+impl Answering {
+    /// Cancelled when whoever asked has gone away.
+    pub fn gone(&self) -> CancellationToken {
+        self.0.gone.clone()
+    }
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -99,14 +116,12 @@ impl Acceptor for BoundedListener {
                 // it to be acknowledged, which takes 40 ms.
                 stream.set_nodelay(true)?;
                 let local = LocalAddr(stream.local_addr()?.into());
-                let requests = Arc::default();
-                self.connections
-                    .lock()
-                    .insert(remote, Arc::clone(&requests));
+                let client = Arc::default();
+                self.connections.lock().insert(remote, Arc::clone(&client));
                 let connection = Connection {
                     stream,
                     remote,
-                    requests,
+                    client,
                     wrote: false,
                     patience: self.patience,
                     wait: Box::pin(sleep(self.patience)),
@@ -128,8 +143,7 @@ impl Acceptor for BoundedListener {
 pub struct Connection {
     stream: TcpStream,
     remote: SocketAddr,
-    /// Requests that are being answered.
-    requests: Arc<AtomicUsize>,
+    client: Arc<Client>,
     /// Something was sent since the wait began.
     wrote: bool,
     patience: Duration,
@@ -143,7 +157,7 @@ impl Connection {
     /// for ever; an answer in the making or on its way does.
     fn is_given_up(&mut self, context: &mut Context<'_>) -> bool {
         while self.wait.as_mut().poll(context).is_ready() {
-            if self.requests.load(Ordering::Relaxed) == 0 && !self.wrote {
+            if self.client.requests.load(Ordering::Relaxed) == 0 && !self.wrote {
                 return true;
             }
             self.wrote = false;
@@ -168,6 +182,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.client.gone.cancel();
         self.connections.lock().remove(&self.remote);
     }
 }
@@ -178,7 +193,17 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let room = buffer.remaining();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let is_over = match &read {
+            Poll::Ready(Ok(())) => room > 0 && buffer.filled().len() == before,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        };
+        if is_over {
+            self.client.gone.cancel();
+        }
         // Nothing more is read: that is how a connection ends.
         if read.is_pending() && self.is_given_up(context) {
             return Poll::Ready(Ok(()));

@@ -12,6 +12,7 @@ mod facets;
 mod history;
 mod incoming;
 mod neighbours;
+mod nova;
 mod owner;
 mod packing;
 mod postgres;
@@ -43,6 +44,7 @@ use crate::record::RunId;
 
 pub use self::care::OldRun;
 pub use self::incoming::PackedRun;
+pub use self::nova::{Embedding, Remembered, TurnDetail};
 pub use self::statistics::{Figures, Level, OfDay, Pages, StoredModel, Sum, place_behind};
 pub use self::transfer::{RunText, Selection, StoredRun};
 
@@ -111,6 +113,18 @@ pub enum StoreError {
     Gone {
         /// The run.
         id: RunId,
+    },
+    /// A turn of the session goes on.
+    #[error("a turn of the session {session} goes on; wait for its end, or cancel it")]
+    TurnActive {
+        /// The session.
+        session: RunId,
+    },
+    /// Nothing more can be asked in the session.
+    #[error("the session {session} is closed; branch it off to go on")]
+    SessionClosed {
+        /// The session.
+        session: RunId,
     },
     /// What is stored is not what this program writes.
     #[error("the stored {what} of {id} cannot be read: {reason}")]

@@ -1,8 +1,9 @@
-use chrono::Utc;
+use chrono::{SubsecRound, Utc};
 
 mod care;
 mod history;
 mod migration;
+mod nova;
 mod statistics;
 
 use sqlx::Connection;
@@ -13,6 +14,11 @@ use crate::record::{
     HistoryQuery, ModelEnvironment, RunId, Samples, Status, SystemImpact, SystemInfo, Throughput,
     Timing, Validity,
 };
+
+/// In whole milliseconds, as records hold times.
+fn now() -> chrono::DateTime<Utc> {
+    Utc::now().trunc_subsecs(3)
+}
 
 fn run(model: &str) -> BenchmarkResponse {
     let now = Utc::now();

@@ -200,7 +200,7 @@ fn groups(app: &App, backends: Vec<BackendModels>) -> Vec<Group> {
             Group {
                 is_reference: backend == REFERENCE,
                 is_default: backend == app.config.default_backend,
-                models: models.into_iter().map(choice).collect(),
+                models: models.into_iter().filter(writes).map(choice).collect(),
                 backend,
                 error,
             }
@@ -208,6 +208,11 @@ fn groups(app: &App, backends: Vec<BackendModels>) -> Vec<Group> {
         .collect();
     groups.sort_by_key(|group| (Reverse(group.is_default), group.is_reference));
     groups
+}
+
+/// A model that only makes vectors cannot be measured; one of which nothing is known may be.
+fn writes(model: &ModelSummary) -> bool {
+    model.can("completion") != Some(false)
 }
 
 /// What a newcomer most likely means: the only model, the only loaded one, or, where the model
@@ -261,23 +266,27 @@ fn select(groups: &mut [Group], fields: &mut Fields) {
 mod tests {
     use super::*;
 
+    fn summary(name: &str, backend: &str, loaded: bool) -> ModelSummary {
+        ModelSummary {
+            name: name.into(),
+            backend: backend.into(),
+            synthetic: false,
+            size_bytes: None,
+            parameter_size: None,
+            quantization: None,
+            context_length: None,
+            family: None,
+            loaded: Some(loaded),
+            digest: None,
+            capabilities: Vec::new(),
+        }
+    }
+
     fn group(backend: &str, models: &[(&str, bool)]) -> Group {
         let choice = |(name, loaded): &(&str, bool)| Choice {
             value: format!("{name}@{backend}"),
             selected: false,
-            model: ModelSummary {
-                name: (*name).into(),
-                backend: backend.into(),
-                synthetic: false,
-                size_bytes: None,
-                parameter_size: None,
-                quantization: None,
-                context_length: None,
-                family: None,
-                loaded: Some(*loaded),
-                digest: None,
-                capabilities: Vec::new(),
-            },
+            model: summary(name, backend, *loaded),
         };
         Group {
             backend: backend.into(),
@@ -286,6 +295,17 @@ mod tests {
             models: models.iter().map(choice).collect(),
             error: None,
         }
+    }
+
+    #[test]
+    fn a_model_that_writes_nothing_is_not_offered() {
+        let with = |capabilities: &[&str]| ModelSummary {
+            capabilities: capabilities.iter().map(|it| (*it).to_owned()).collect(),
+            ..summary("a", "ollama", false)
+        };
+        assert!(writes(&with(&[])));
+        assert!(writes(&with(&["completion", "embedding"])));
+        assert!(!writes(&with(&["embedding"])));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod calibration;
 mod care;
 mod durability;
 mod exchange;
+mod nova;
 mod objectives;
 mod process;
 mod prompts;

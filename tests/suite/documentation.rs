@@ -9,7 +9,7 @@ use ollama_benchmarker::config::{BackendConfig, Config, ConfigError, Overrides};
 use serde_json::Value;
 
 /// Which rooms each room may name; `main` and `lib` only open doors.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("record", &[]),
     ("measure", &["record"]),
@@ -25,6 +25,12 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "agent", "backend", "clock", "config", "machine", "measure", "record",
         ],
     ),
+    (
+        "nova",
+        &[
+            "backend", "clock", "config", "machine", "measure", "record", "run",
+        ],
+    ),
     ("store", &["record"]),
     ("exchange", &["record"]),
     (
@@ -37,6 +43,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "exchange",
             "machine",
             "measure",
+            "nova",
             "record",
             "reference",
             "run",
@@ -210,6 +217,8 @@ fn the_clock_is_read_only_where_things_are_measured() {
         // Two machines' clocks side by side.
         "src/agent/",
         "src/run/engine",
+        // How long agents wait, ask and are at work.
+        "src/nova/",
         "src/reference/",
         // How long an answer took, for the log.
         "src/serve/guard.rs",

@@ -12,6 +12,7 @@ mod cli;
 mod conformance;
 mod documentation;
 mod machine;
+mod nova;
 mod real_model;
 mod reference;
 mod support;

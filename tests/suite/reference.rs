@@ -2,6 +2,7 @@
 
 mod client;
 mod faults;
+mod formats;
 
 use std::time::{Duration, Instant};
 
@@ -86,7 +87,10 @@ fn listed_models_have_what_a_list_needs() {
         .iter()
         .filter_map(|model| model["name"].as_str())
         .collect();
-    assert_eq!(names, ["steady", "bursty", "slow-start", "thinking"]);
+    assert_eq!(
+        names,
+        ["steady", "bursty", "slow-start", "thinking", "embedding"]
+    );
     let thinking = &tags["models"][3];
     assert_eq!(thinking["capabilities"], json!(["completion", "thinking"]));
     assert_eq!(thinking["digest"].as_str().unwrap().len(), 64);

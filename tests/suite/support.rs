@@ -267,6 +267,14 @@ pub struct Event {
 }
 
 impl Events {
+    /// Those of an answer.
+    pub fn of(response: reqwest::Response) -> Self {
+        Self {
+            response,
+            pending: Vec::new(),
+        }
+    }
+
     /// The next one; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Event> {
         loop {

@@ -48,6 +48,8 @@ pub struct Asked<'a> {
     pub words: Words<'a>,
     /// When to send it; at once where there is nothing.
     pub due: Option<Instant>,
+    /// Ask afterwards where the model lies.
+    pub locate: bool,
     /// What the record says of it.
     pub labels: Labels<'a>,
 }
@@ -148,7 +150,7 @@ impl Instrument {
         let (looks, company) = self.watched.end(&watch, begun, &asked.model.backend);
         log_outcome(&timeline);
         // Where the model lies, whenever that disturbs nothing: what else goes on may have moved it.
-        let placement = if company.is_last {
+        let placement = if asked.locate && company.is_last {
             tokio::select! {
                 placement = backend.placement(&asked.model.name) => placement,
                 () = cancel.cancelled() => None,

@@ -396,7 +396,7 @@ fn the_reference_server_runs_alone() {
     let line = server.wait_for("http://");
     server.url = line[line.find("http://").unwrap()..].trim().to_owned();
     let tags = server.ask("GET", "/api/tags", None);
-    assert_eq!(tags["models"].as_array().unwrap().len(), 4);
+    assert_eq!(tags["models"].as_array().unwrap().len(), 5);
     server.signal("-TERM");
     assert_eq!(server.end().0, Some(0));
 }

@@ -1,0 +1,17 @@
+//! Agents that work on a prompt: each asks a model through the same client as a benchmark, and each call is
+//! a step with the figures of a benchmark result.
+//!
+//! Pure are [`accounting`], [`budget`] and [`shape`]; [`prompts`] reads files, once. Nothing is stored here and
+//! no page is made: what happens goes out as events, and what is to be kept or found as errands.
+
+pub mod accounting;
+mod agent;
+pub mod budget;
+pub mod core;
+mod fitting;
+pub mod instruments;
+mod orchestrator;
+pub mod prompts;
+mod recall;
+pub mod shape;
+pub mod turn;

@@ -1,0 +1,100 @@
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Home, QUICK};
+use crate::support::{settings, start_from};
+
+#[test]
+fn the_answer_goes_to_standard_output_and_the_steps_to_standard_error() {
+    let home = Home::new();
+    let asked = home.run(&["nova", "ask", "--model", QUICK, "Why is the sky blue?"]);
+    assert_eq!(asked.code, Some(0), "{}", asked.err);
+    assert!(asked.err.contains("planner"), "{}", asked.err);
+    assert!(!asked.out.trim().is_empty() && !asked.out.contains("planner"));
+    let session = asked.err.lines().find_map(|it| it.strip_prefix("session "));
+    let session = session.unwrap();
+    let again = home.run(&[
+        "nova",
+        "ask",
+        "--session",
+        session,
+        "--model",
+        QUICK,
+        "--no-stream",
+        "--pipeline",
+        "nova_process",
+        "--param",
+        "seed=1",
+        "And?",
+    ]);
+    assert_eq!(again.code, Some(0), "{}", again.err);
+    assert!(again.err.contains("cae"), "{}", again.err);
+}
+
+#[test]
+fn what_cannot_be_asked_is_a_mistake_of_usage_and_a_failed_turn_is_not() {
+    let home = Home::new();
+    for arguments in [
+        ["--model", "nothing@reference", "x"],
+        ["--param", "temprature=1", "x"],
+        ["--pipeline", "oracle", "x"],
+        ["--session", "6742f0a1c3d2e1f0a9b8c7d6", "x"],
+    ] {
+        let asked = home.run(&[&["nova", "ask"], &arguments[..]].concat());
+        assert_eq!(asked.code, Some(2), "{arguments:?}: {}", asked.err);
+    }
+    let failed = home.run(&["nova", "ask", "--model", "fault-truncated@reference", "x"]);
+    assert_eq!(failed.code, Some(1), "{}", failed.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_program_loses_nothing_that_was_told_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = settings(&folder);
+    config.database_url = format!("sqlite:{}", folder.path().join("test.db").display());
+    let model = "script:tokens=3000,ttft=5,gap=10,json=prose@reference";
+    let mut program = Command::new(assert_cmd::cargo::cargo_bin("ollama-benchmarker"));
+    program.env_clear().current_dir(folder.path());
+    program
+        .env("DATABASE_URL", &config.database_url)
+        .env("OLLAMA_HOST", "127.0.0.1:9");
+    program.args([
+        "nova",
+        "ask",
+        "--model",
+        model,
+        "--param",
+        "num_predict=-1",
+        "Why?",
+    ]);
+    let mut asked = program
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(asked.stderr.take().unwrap()).lines();
+    let session = lines.next().unwrap().unwrap();
+    let session = session.strip_prefix("session ").unwrap().to_owned();
+    // The planner writes; what there is of it is kept every second.
+    let planner = lines.find(|it| it.as_ref().is_ok_and(|it| it.contains("planner")));
+    assert!(planner.is_some());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    asked.kill().unwrap();
+    asked.wait().unwrap();
+    let server = start_from(config).await;
+    let path = format!("/api/nova/sessions/{session}/turns/1");
+    let turn = server.get(&path).await.body;
+    assert_eq!(turn["response"]["status"], "interrupted", "{turn}");
+    assert!(!turn["response"]["text"].as_str().unwrap().is_empty());
+    let steps = turn["response"]["steps"].as_array().unwrap();
+    assert_eq!(
+        (&steps[0]["role"], &steps[0]["partial"]),
+        (&json!("memory"), &json!(false))
+    );
+    assert_eq!(steps[1]["partial"], true);
+    let next = json!({"prompt": "Again?", "model": QUICK, "session_id": session});
+    assert_eq!(server.ask(&next).await["status"], "completed");
+}
