@@ -21,7 +21,7 @@ use crate::store::{PackedRun, RunText, Selection, Store, StoreError, StoredRun};
 /// Room for what a batch of small runs becomes, bytes.
 const PIECE: usize = 64 << 10;
 /// Batches that wait for whoever reads them.
-const PIECES_WAITING: usize = 1;
+const PIECES_WAITING: usize = 2;
 /// Batches that are written at once: more than the one thread that reads can feed.
 const MOST_WRITERS: usize = 4;
 /// Documents that are read and stored together.
@@ -68,16 +68,16 @@ impl App {
             .store
             .stored_runs(&selection, query.after.as_ref())
             .await?;
+        let (runs, waiting) = mpsc::channel(1);
         let (sender, mut pieces) = mpsc::channel(PIECES_WAITING);
         let store = self.inner.store.clone();
         let form = Form {
             format: query.format,
             canonical: query.canonical,
         };
-        tokio::spawn(async move {
-            let batches = stream_of(store, selection, first);
-            write_all(batches, &sender, form).await;
-        });
+        // Reading goes on while what was read is written, and while that waits to be taken.
+        tokio::spawn(async move { read_all(&store, &selection, first, &runs).await });
+        tokio::spawn(async move { write_all(waiting, &sender, form).await });
         Ok(futures_util::stream::poll_fn(move |context| {
             pieces.poll_recv(context)
         }))
@@ -307,27 +307,27 @@ fn read_one(
 /// A batch of stored runs.
 type Batch = Result<Vec<StoredRun>, StoreError>;
 
-/// One batch after the other; the last one may be an error.
-fn stream_of(
-    store: Store,
-    selection: Selection,
+/// Reads one batch after the other, until whoever writes them has gone.
+async fn read_all(
+    store: &Store,
+    selection: &Selection,
     first: Vec<StoredRun>,
-) -> impl Stream<Item = Batch> + Send {
-    let state = Some((store, selection, Some(Ok(first)), None));
-    futures_util::stream::unfold(state, |state| async move {
-        let (store, selection, first, after): (_, _, Option<Batch>, Option<RunId>) = state?;
-        let batch = match first {
-            Some(first) => first,
-            None => store.stored_runs(&selection, after.as_ref()).await,
-        };
-        match batch {
-            Ok(runs) => {
-                let last = runs.last()?.id.clone();
-                Some((Ok(runs), Some((store, selection, None, Some(last)))))
-            }
-            Err(error) => Some((Err(error), None)),
+    runs: &mpsc::Sender<Batch>,
+) {
+    let mut batch = first;
+    while let Some(last) = batch.last() {
+        let after = last.id.clone();
+        if runs.send(Ok(batch)).await.is_err() {
+            return;
         }
-    })
+        batch = match store.stored_runs(selection, Some(&after)).await {
+            Ok(batch) => batch,
+            Err(error) => {
+                let _ = runs.send(Err(error)).await;
+                return;
+            }
+        };
+    }
 }
 
 /// How runs are written.
@@ -347,13 +347,13 @@ struct WrittenBatch {
 
 /// Writes what is read, on as many threads as there are, in its order.
 async fn write_all(
-    batches: impl Stream<Item = Batch>,
+    mut batches: mpsc::Receiver<Batch>,
     pieces: &mpsc::Sender<io::Result<Bytes>>,
     form: Form,
 ) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = threads.min(MOST_WRITERS);
-    let written = batches
+    let written = futures_util::stream::poll_fn(move |context| batches.poll_recv(context))
         .map(|batch| async move {
             let batch = batch.map_err(io::Error::other)?;
             let written = tokio::task::spawn_blocking(move || write_batch(batch, form));
