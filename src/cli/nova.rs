@@ -1,7 +1,7 @@
 //! `nova ask`: one prompt through the agents. What they do is told on standard error as it happens, the
 //! answer is written to standard output as it comes.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -112,6 +112,7 @@ async fn follow(
     let mut screen = Screen {
         streams: !no_stream,
         wrote: false,
+        is_open: false,
     };
     let mut interrupted = false;
     loop {
@@ -140,10 +141,17 @@ struct Screen {
     streams: bool,
     /// Part of the answer is on standard output already.
     wrote: bool,
+    /// Its last line has no end yet.
+    is_open: bool,
 }
 
 impl Screen {
     fn tell(&mut self, event: &NovaEvent) -> io::Result<()> {
+        // On a screen steps and answer share the lines.
+        if self.is_open && !matches!(event, NovaEvent::Token(_)) && io::stdout().is_terminal() {
+            eprintln!();
+            self.is_open = false;
+        }
         match event {
             // First of all: it is what an interrupted turn is gone on with.
             NovaEvent::TurnStarted(turn) => eprintln!("session {}", turn.session_id),
@@ -174,7 +182,7 @@ impl Screen {
                 let mut out = io::stdout().lock();
                 out.write_all(values::visible(&token.text).as_bytes())?;
                 out.flush()?;
-                self.wrote = true;
+                (self.wrote, self.is_open) = (true, true);
             }
             NovaEvent::Cancelled(cancelled) => {
                 eprintln!("stopped after {:.1} ms", cancelled.after_ms);
@@ -192,14 +200,17 @@ impl Screen {
         if !self.wrote {
             out.write_all(values::visible(&response.text).as_bytes())?;
         }
-        writeln!(out)?;
+        if self.is_open || !self.wrote {
+            writeln!(out)?;
+        }
         out.flush()
     }
 }
 
 /// A step in a line.
 fn summary(step: &NovaStep) -> String {
-    let mut line = format!("  {:.2} s", step.elapsed_time_ms / 1e3);
+    // Named again, since experts end in another order than they began.
+    let mut line = format!("  {}: {:.2} s", step.agent_name, step.elapsed_time_ms / 1e3);
     if let Some(tokens) = step.throughput.output_tokens {
         line = format!("{line}, {tokens} tokens");
     }

@@ -81,7 +81,8 @@ fn unpack_with(inflate: &mut Decompress, dictionary: &[u8], packed: &[u8]) -> io
     inflate
         .set_dictionary(dictionary)
         .map_err(io::Error::other)?;
-    let mut json = Vec::with_capacity(packed.len() * 5);
+    // Documents are mostly a tenth; what is larger grows.
+    let mut json = Vec::with_capacity(packed.len() * 14);
     loop {
         let before = (inflate.total_in(), inflate.total_out());
         let rest = packed.get(taken(before.0)..).unwrap_or_default();

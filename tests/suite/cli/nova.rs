@@ -12,7 +12,8 @@ fn the_answer_goes_to_standard_output_and_the_steps_to_standard_error() {
     let home = Home::new();
     let asked = home.run(&["nova", "ask", "--model", QUICK, "Why is the sky blue?"]);
     assert_eq!(asked.code, Some(0), "{}", asked.err);
-    assert!(asked.err.contains("planner"), "{}", asked.err);
+    assert!(asked.err.contains("\nplanner ("), "{}", asked.err);
+    assert!(asked.err.contains("\n  planner: "), "{}", asked.err);
     assert!(!asked.out.trim().is_empty() && !asked.out.contains("planner"));
     let session = asked.err.lines().find_map(|it| it.strip_prefix("session "));
     let session = session.unwrap();
