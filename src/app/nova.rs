@@ -202,7 +202,7 @@ impl App {
         if !named.is_empty() {
             return ModelName::parse(named, &self.config.default_backend).ok();
         }
-        let can_embed = |it: &&ModelSummary| it.capabilities.iter().any(|it| it == "embedding");
+        let can_embed = |it: &&ModelSummary| it.can("embedding") == Some(true);
         let asked;
         let models = if known.is_empty() {
             let backend: &Arc<dyn Backend> = self.inner.engine.backends.get(backend)?;

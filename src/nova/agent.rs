@@ -273,7 +273,7 @@ pub async fn conclude_json(
 }
 
 /// Whether a call gave something to go on with.
-pub fn outcome(turn: &Turn, step: &NovaStep) -> Result<(), Stop> {
+fn outcome(turn: &Turn, step: &NovaStep) -> Result<(), Stop> {
     turn.check()?;
     match &step.error {
         None => Ok(()),

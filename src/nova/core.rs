@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::accounting;
 use super::budget::TokenRate;
 use super::instruments::{Instruments, Lent};
-use super::orchestrator::{AgentOrchestrator, Context, Written};
+use super::orchestrator::{AgentOrchestrator, Written};
 use super::prompts::Prompts;
 use super::recall;
-use super::turn::{Errand, Parts, Placed, Stop, Turn};
+use super::turn::{Errand, Placed, Progress, Stop, Turn};
 use crate::record::{
     ErrorInfo, ModelName, NovaEvent, NovaMetrics, NovaPipeline, NovaRequest, NovaResponse,
     NovaRole, NovaState, NovaStatus, NovaStep, NovaTurn, RunId, SessionSummary, TurnAccounting,
@@ -123,21 +123,12 @@ impl Outcome {
     }
 }
 
+/// An answer of nobody yet: the ids are set by whoever knows them.
 fn empty() -> NovaResponse {
-    // The ids are set by whoever knows them.
     let nobody = RunId::new(chrono::DateTime::UNIX_EPOCH);
     NovaResponse {
-        text: String::new(),
-        chain_of_thought: Vec::new(),
-        metrics: NovaMetrics::default(),
-        session_id: nobody.clone(),
-        turn_id: nobody,
         status: NovaStatus::Completed,
-        status_reason: None,
-        state: NovaState::default(),
-        steps: Vec::new(),
-        questions: Vec::new(),
-        error: None,
+        ..NovaResponse::begun(nobody.clone(), nobody)
     }
 }
 
@@ -194,7 +185,7 @@ impl NovaCore {
             plan_steps,
             iterations,
         } = message;
-        let turn = Turn::begin(Parts {
+        let turn = Turn {
             engine: Arc::clone(&self.engine),
             queue,
             lent,
@@ -204,7 +195,9 @@ impl NovaCore {
             request,
             models,
             embedding,
-        });
+            begun: Instant::now(),
+            progress: Progress::default(),
+        };
         let wished = Arc::new(OnceLock::new());
         let watch = {
             let (wished, cancel) = (Arc::clone(&wished), cancel.clone());
@@ -264,7 +257,7 @@ impl NovaCore {
         if let Ok(written) = &written {
             state.paused_after = written.paused_after;
             if turn.request.memory.write
-                && let Err(stop) = memorise(turn, &context, written).await
+                && let Err(stop) = recall::remember(turn, &context.prompt, &written.text).await
             {
                 return Worked {
                     written: Err(stop),
@@ -279,10 +272,6 @@ impl NovaCore {
             summary,
         }
     }
-}
-
-async fn memorise(turn: &Turn, context: &Context, written: &Written) -> Result<(), Stop> {
-    recall::remember(turn, &context.prompt, &written.text).await
 }
 
 /// Puts together what came of a turn.

@@ -1,7 +1,7 @@
 //! What is told to the agents is fitted into the context: what does not fit is summed up by a model, or
 //! left out and named; nothing is cut unseen.
 
-use super::agent::{Task, call, outcome};
+use super::agent::{Task, call, conclude};
 use super::budget::{self, Fit, Part, Parts};
 use super::core::Conversation;
 use super::orchestrator::Context;
@@ -132,9 +132,6 @@ impl Desk<'_> {
             answers: false,
         };
         let step = call(self.turn, &task).await?;
-        let ended = outcome(self.turn, &step);
-        let text = step.output.clone();
-        self.turn.keep(step).await?;
-        ended.map(|()| text)
+        conclude(self.turn, step).await
     }
 }

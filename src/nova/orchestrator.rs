@@ -4,7 +4,7 @@
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::agent::{Task, call, conclude, conclude_json, outcome};
+use super::agent::{Task, call, conclude, conclude_json};
 use super::prompts::{Contribution, Exchange, Prompts, Template, Values};
 use super::shape::{Experts, Plan, Shape, Summary, Verdict, WhatIsWrong};
 use super::turn::{Stop, Turn};
@@ -415,9 +415,7 @@ impl AgentOrchestrator<'_> {
             error.is_some_and(|it| it.code == ErrorCode::EmptyOutput)
         };
         if !step.success && !is_empty(&step) {
-            let ended = outcome(self.turn, &step);
-            self.turn.keep(step).await?;
-            ended?;
+            conclude(self.turn, step).await?;
             return Err(Stop::Cancelled);
         }
         let written = step.output.clone();

@@ -116,75 +116,29 @@ pub struct Turn {
     pub embedding: Option<ModelName>,
     /// When it began.
     pub begun: Instant,
+    /// What became of it so far: nothing at first.
+    pub progress: Progress,
+}
+
+/// What became of a turn so far.
+#[derive(Default)]
+pub struct Progress {
     next: AtomicU32,
     spans: Mutex<Vec<Span>>,
     steps: Mutex<Vec<NovaStep>>,
     first_chunk: Mutex<Option<Duration>>,
 }
 
-/// What a turn is made of.
-pub struct Parts {
-    /// The sockets, the servers and the bounds.
-    pub engine: Arc<Engine>,
-    /// Whose turn it is.
-    pub queue: Queue,
-    /// What measures.
-    pub lent: Lent,
-    /// Where events are announced.
-    pub log: EventLog<NovaEvent>,
-    /// Who keeps things.
-    pub errands: mpsc::Sender<Errand>,
-    /// Cancelled to stop the turn.
-    pub cancel: CancellationToken,
-    /// What was asked.
-    pub request: NovaRequest,
-    /// The model of each role.
-    pub models: BTreeMap<NovaRole, Placed>,
-    /// The model for embeddings, where there is one.
-    pub embedding: Option<ModelName>,
-}
-
 impl Turn {
-    /// Begins now.
-    pub fn begin(parts: Parts) -> Self {
-        let Parts {
-            engine,
-            queue,
-            lent,
-            log,
-            errands,
-            cancel,
-            request,
-            models,
-            embedding,
-        } = parts;
-        Self {
-            engine,
-            queue,
-            lent,
-            log,
-            errands,
-            cancel,
-            request,
-            models,
-            embedding,
-            begun: Instant::now(),
-            next: AtomicU32::new(0),
-            spans: Mutex::default(),
-            steps: Mutex::default(),
-            first_chunk: Mutex::default(),
-        }
-    }
-
     /// The number of the next step.
     pub fn next_step(&self) -> u32 {
-        self.next.fetch_add(1, Ordering::Relaxed)
+        self.progress.next.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Notes how time was spent.
     pub fn spend(&self, activity: Activity, from: Instant, to: Instant) {
         let since = |at: Instant| at.saturating_duration_since(self.begun);
-        lock(&self.spans).push(Span {
+        lock(&self.progress.spans).push(Span {
             activity,
             start: since(from),
             end: since(to),
@@ -193,7 +147,7 @@ impl Turn {
 
     /// How time was spent until now.
     pub fn spans(&self) -> Vec<Span> {
-        lock(&self.spans).clone()
+        lock(&self.progress.spans).clone()
     }
 
     /// Tells that a part of the turn begins.
@@ -203,25 +157,25 @@ impl Turn {
 
     /// The first chunk of the answer came.
     pub fn hear_answer(&self) {
-        let mut first = lock(&self.first_chunk);
+        let mut first = lock(&self.progress.first_chunk);
         first.get_or_insert_with(|| self.begun.elapsed());
     }
 
     /// From the turn's start to the first chunk of the answer.
     pub fn first_chunk(&self) -> Option<Duration> {
-        *lock(&self.first_chunk)
+        *lock(&self.progress.first_chunk)
     }
 
     /// Keeps a step that has ended.
     pub async fn keep(&self, step: NovaStep) -> Result<(), Stop> {
-        lock(&self.steps).push(step.clone());
+        lock(&self.progress.steps).push(step.clone());
         let sent = self.errands.send(Errand::Keep(Box::new(step))).await;
         sent.map_err(|_| Stop::failed(ErrorCode::Server, "the steps cannot be stored"))
     }
 
     /// Every step that has ended, in the order in which they began.
     pub fn steps(&self) -> Vec<NovaStep> {
-        let mut steps = lock(&self.steps).clone();
+        let mut steps = lock(&self.progress.steps).clone();
         steps.sort_by_key(|step| step.number);
         steps
     }

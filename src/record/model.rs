@@ -99,6 +99,11 @@ impl ModelSummary {
         let known = !self.capabilities.is_empty();
         known.then(|| self.capabilities.iter().any(|it| it == capability))
     }
+
+    /// Whether it writes text, as far as is known: one that only makes vectors does not.
+    pub fn may_write(&self) -> bool {
+        self.can("completion") != Some(false)
+    }
 }
 
 /// Everything known about one model.

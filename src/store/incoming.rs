@@ -236,11 +236,14 @@ pub(super) fn insert_samples(
     Ok(save.bind(id.as_str()).bind(samples::pack(samples, remote)?))
 }
 
+/// A run, where it is there.
+pub(super) async fn known(work: &mut Work, id: &RunId) -> sqlx::Result<Option<Known>> {
+    let mut found = numbers_of(work, &[id.as_str()]).await?;
+    Ok(found.remove(id.as_str()))
+}
+
 /// The runs that there are of some, by their ids.
-pub(super) async fn numbers_of(
-    work: &mut Work,
-    ids: &[&str],
-) -> sqlx::Result<BTreeMap<String, Known>> {
+async fn numbers_of(work: &mut Work, ids: &[&str]) -> sqlx::Result<BTreeMap<String, Known>> {
     let mut find = Statement::new("select id, run, created_at from runs where id in (");
     find.push_list(ids.iter().copied()).push(")");
     let mut found = BTreeMap::new();

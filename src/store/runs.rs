@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::database::{Row, Statement, Work};
+use super::database::{Row, Statement};
 use super::incoming::{
-    PackedResult, PackedRun, insert_results, insert_runs, insert_samples, numbers_of,
+    Known, PackedResult, PackedRun, insert_results, insert_runs, insert_samples, known,
 };
 use super::{Store, StoreError, damaged, facets, packing, samples, series};
 use crate::record::{BenchmarkResponse, BenchmarkResult, RemoteSamples, RunId, Samples, Status};
@@ -31,11 +31,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let packed = PackedResult::new(result)?;
         let mut work = self.database.write().await?;
-        let found = numbers_of(&mut work, &[id.as_str()]).await?;
-        let Some(run) = found.get(id.as_str()) else {
+        let Some(run) = known(&mut work, id).await? else {
             return Err(StoreError::Gone { id: id.clone() });
         };
-        insert_results(&mut work, &[(*run, position, &packed)]).await?;
+        insert_results(&mut work, &[(run, position, &packed)]).await?;
         work.commit().await?;
         Ok(())
     }
@@ -44,7 +43,7 @@ impl Store {
     pub async fn update_run(&self, run: &BenchmarkResponse) -> Result<(), StoreError> {
         let mut work = self.database.write().await?;
         work.alone().await?;
-        let Some(number) = number_of(&mut work, &run.id).await? else {
+        let Some(Known { number, .. }) = known(&mut work, &run.id).await? else {
             return Err(StoreError::Gone { id: run.id.clone() });
         };
         let update = Statement::new(
@@ -162,19 +161,12 @@ impl Store {
         if work.execute(mark).await? == 0 {
             return Ok(false);
         }
-        if let Some(number) = number_of(&mut work, &run.id).await? {
+        if let Some(Known { number, .. }) = known(&mut work, &run.id).await? {
             facets::update(&mut work, number, run).await?;
         }
         work.commit().await?;
         Ok(true)
     }
-}
-
-/// The number by which other tables know a run.
-async fn number_of(work: &mut Work, id: &RunId) -> sqlx::Result<Option<i64>> {
-    let find = Statement::new("select run from runs where id = $1").bind(id.as_str());
-    let row = work.fetch_optional(find).await?;
-    row.map(|row| row.get("run")).transpose()
 }
 
 /// The response without what is stored beside it.

@@ -200,7 +200,11 @@ fn groups(app: &App, backends: Vec<BackendModels>) -> Vec<Group> {
             Group {
                 is_reference: backend == REFERENCE,
                 is_default: backend == app.config.default_backend,
-                models: models.into_iter().filter(writes).map(choice).collect(),
+                models: models
+                    .into_iter()
+                    .filter(ModelSummary::may_write)
+                    .map(choice)
+                    .collect(),
                 backend,
                 error,
             }
@@ -208,11 +212,6 @@ fn groups(app: &App, backends: Vec<BackendModels>) -> Vec<Group> {
         .collect();
     groups.sort_by_key(|group| (Reverse(group.is_default), group.is_reference));
     groups
-}
-
-/// A model that only makes vectors cannot be measured; one of which nothing is known may be.
-fn writes(model: &ModelSummary) -> bool {
-    model.can("completion") != Some(false)
 }
 
 /// What a newcomer most likely means: the only model, the only loaded one, or, where the model
@@ -303,9 +302,9 @@ mod tests {
             capabilities: capabilities.iter().map(|it| (*it).to_owned()).collect(),
             ..summary("a", "ollama", false)
         };
-        assert!(writes(&with(&[])));
-        assert!(writes(&with(&["completion", "embedding"])));
-        assert!(!writes(&with(&["embedding"])));
+        assert!(with(&[]).may_write());
+        assert!(with(&["completion", "embedding"]).may_write());
+        assert!(!with(&["embedding"]).may_write());
     }
 
     #[test]

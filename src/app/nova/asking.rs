@@ -10,15 +10,13 @@ use tokio::sync::watch;
 use super::super::models::find_model;
 use super::super::{App, AppError};
 use super::execution::TurnExecution;
-use super::sessions::with_thoughts;
 use super::{ActiveTurn, mark_abandoned};
 use crate::backend::Backend;
 use crate::clock::time_of_day;
 use crate::nova::turn::Placed;
 use crate::record::{
     BenchmarkRequest, FieldError, ModelEnvironment, ModelName, ModelSummary, NewSession,
-    NovaMetrics, NovaRequest, NovaResponse, NovaRole, NovaSession, NovaState, NovaStatus, NovaTurn,
-    Parameters, RunId,
+    NovaRequest, NovaResponse, NovaRole, NovaSession, NovaTurn, Parameters, RunId,
 };
 
 /// What a backend answered about its models.
@@ -107,19 +105,7 @@ impl App {
             finished_at: None,
             pipeline,
             request,
-            response: NovaResponse {
-                text: String::new(),
-                chain_of_thought: Vec::new(),
-                metrics: NovaMetrics::default(),
-                session_id: id.clone(),
-                turn_id: RunId::new(now),
-                status: NovaStatus::Running,
-                status_reason: None,
-                state: NovaState::default(),
-                steps: Vec::new(),
-                questions: Vec::new(),
-                error: None,
-            },
+            response: NovaResponse::begun(id.clone(), RunId::new(now)),
         };
         let begun = store.begin_turn(&mut turn).await?;
         let session = begun.ok_or_else(|| AppError::UnknownId {
@@ -177,7 +163,7 @@ impl App {
             // The sender is dropped only after it told the end.
             let _ = active.ended.wait_for(|ended| *ended).await;
         }
-        self.turn(id).await.map(with_thoughts)
+        self.turn(id).await
     }
 
     /// Waits for the end of a turn, and stops it when whoever waits is `gone`.
@@ -248,7 +234,7 @@ impl App {
         }
         let backend = &self.config.default_backend;
         let listed = self.listed(backend, known).await?;
-        let able: Vec<&ModelSummary> = listed.models.iter().filter(|it| writes(it)).collect();
+        let able: Vec<&ModelSummary> = listed.models.iter().filter(|it| it.may_write()).collect();
         let loaded = able.iter().find(|it| it.loaded == Some(true));
         let found = loaded.or(able.first());
         found
@@ -298,7 +284,7 @@ impl App {
         };
         let listed = self.listed(&name.backend, known).await?;
         let summary = find_model(listed.backend.as_ref(), &name, &listed.models).await?;
-        if !writes(&summary) {
+        if !summary.may_write() {
             let can = summary.capabilities.join(", ");
             let message = format!("`{name}` cannot write text; it can do: {can}");
             return Err(AppError::invalid(pointer, message));
@@ -354,11 +340,6 @@ impl App {
             is_loaded: summary.loaded != Some(false),
         })
     }
-}
-
-/// Whether a model can write text, as far as is known.
-fn writes(model: &ModelSummary) -> bool {
-    model.capabilities.is_empty() || model.capabilities.iter().any(|it| it == "completion")
 }
 
 /// Parameters with others over them.

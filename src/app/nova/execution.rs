@@ -9,6 +9,7 @@ use tracing::Instrument;
 use super::super::App;
 use super::super::execution::persist;
 use super::recall;
+use super::sessions::thoughts;
 use crate::clock::time_of_day;
 use crate::nova::core::{Conversation, Message, Outcome};
 use crate::nova::turn::{Embedded, Errand, Placed};
@@ -229,8 +230,7 @@ impl TurnExecution {
             step.chunks = None;
         }
         if self.turn.request.include_chain_of_thought {
-            let texts = response.steps.iter().map(|step| step.output.clone());
-            response.chain_of_thought = texts.collect();
+            response.chain_of_thought = thoughts(&response);
         }
         self.log
             .announce(NovaEvent::TurnFinished(TurnFinished { response }));

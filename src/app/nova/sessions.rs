@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use super::super::{App, AppError};
 use crate::clock::time_of_day;
 use crate::record::{
-    NewSession, NovaCheckpoint, NovaFork, NovaSession, NovaTurn, RunId, SessionPage, SessionPatch,
-    SessionStatus,
+    NewSession, NovaCheckpoint, NovaFork, NovaResponse, NovaSession, NovaTurn, RunId, SessionPage,
+    SessionPatch, SessionStatus,
 };
 use crate::store::{Remembered, TurnDetail};
 
@@ -234,11 +234,16 @@ impl App {
 }
 
 /// What the agents wrote is stored once, in the steps.
-pub(super) fn with_thoughts(mut turn: NovaTurn) -> NovaTurn {
+fn with_thoughts(mut turn: NovaTurn) -> NovaTurn {
     let response = &mut turn.response;
     if turn.request.include_chain_of_thought && response.chain_of_thought.is_empty() {
-        let texts = response.steps.iter().map(|step| step.output.clone());
-        response.chain_of_thought = texts.collect();
+        response.chain_of_thought = thoughts(response);
     }
     turn
+}
+
+/// What the agents wrote, a text a step.
+pub(super) fn thoughts(response: &NovaResponse) -> Vec<String> {
+    let texts = response.steps.iter().map(|step| step.output.clone());
+    texts.collect()
 }

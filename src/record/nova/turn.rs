@@ -54,6 +54,25 @@ pub struct NovaResponse {
     pub error: Option<ErrorInfo>,
 }
 
+impl NovaResponse {
+    /// That of a turn that has just begun.
+    pub fn begun(session_id: RunId, turn_id: RunId) -> Self {
+        Self {
+            text: String::new(),
+            chain_of_thought: Vec::new(),
+            metrics: NovaMetrics::default(),
+            session_id,
+            turn_id,
+            status: NovaStatus::Running,
+            status_reason: None,
+            state: NovaState::default(),
+            steps: Vec::new(),
+            questions: Vec::new(),
+            error: None,
+        }
+    }
+}
+
 /// How a turn stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Enum)]
 #[serde(rename_all = "snake_case")]
