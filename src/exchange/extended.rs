@@ -7,6 +7,9 @@ use serde_json::{Map, Number, Value};
 /// Beyond this a reader that keeps numbers as doubles loses digits (2^53 − 1).
 const LARGEST_SAFE: u64 = (1 << 53) - 1;
 
+/// Digits of the shortest whole number that the relaxed form tells the type of.
+pub const SHORTEST_TYPED: usize = 16;
+
 /// Writes a time. MongoDB keeps milliseconds; what is finer is cut off.
 pub fn write_time(out: &mut Vec<u8>, time: DateTime<Utc>, is_canonical: bool) {
     let milliseconds = time.timestamp_millis();
@@ -31,7 +34,7 @@ pub fn number_type(digits: &[u8], is_canonical: bool) -> Option<&'static str> {
     if !is_integer {
         return is_canonical.then_some("$numberDouble");
     }
-    if !is_canonical && digits.len() < 16 {
+    if !is_canonical && digits.len() < SHORTEST_TYPED {
         return None;
     }
     let value = std::str::from_utf8(digits)

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use memchr::memchr2;
 
 use super::extra::step;
-use super::{Extra, FOREIGN_NAMES, extended, is_time};
+use super::{Extra, FOREIGN_NAMES, TIME_FIELDS, extended, is_time};
 use crate::record::Chunks;
 
 /// What is written in place of an ordinary value.
@@ -164,6 +164,7 @@ impl<'a> Walk<'a, '_> {
     fn value(&mut self, place: Place) -> Result<(), Damage> {
         match self.byte() {
             b'"' => self.string().map(drop),
+            b'{' | b'[' if self.is_only_passed(place) => self.pass(place),
             b'{' => self.object(place),
             b'[' => self.array(place),
             b't' | b'n' => self.word(4),
@@ -192,6 +193,7 @@ impl<'a> Walk<'a, '_> {
         let length = rest.iter().take_while(is_part).count();
         let kind = match self.style {
             Style::Plain => None,
+            Style::Relaxed if length < extended::SHORTEST_TYPED => None,
             style => {
                 let digits = rest.get(..length).unwrap_or_default();
                 extended::number_type(digits, style == Style::Canonical)
@@ -479,12 +481,36 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    /// Past a value, whatever it is.
+    /// Past a value that something else stands for.
     fn skip(&mut self) -> Result<(), Damage> {
-        let mut depth = 0;
+        // In this style nothing is written otherwise.
+        let style = std::mem::replace(&mut self.style, Style::Plain);
+        let passed = self.pass(Place::Foreign);
+        self.style = style;
+        passed
+    }
+
+    /// Whether nothing is added anywhere in a value.
+    fn is_only_passed(&self, place: Place) -> bool {
+        matches!(place, Place::Foreign | Place::Other) && self.parts.extra.is_empty()
+    }
+
+    /// Past a value in which only times and numbers are written otherwise. Most of a run is of that kind,
+    /// so it is gone through without a step into each object.
+    fn pass(&mut self, place: Place) -> Result<(), Damage> {
+        let mut depth = 0_usize;
         loop {
             match self.byte() {
-                b'"' => drop(self.string()?),
+                b'"' => {
+                    let name = self.string()?;
+                    if depth > 0 && self.byte() == b':' {
+                        self.at += 1;
+                        let is_done = place == Place::Other && self.pass_named(name)?;
+                        if !is_done {
+                            continue;
+                        }
+                    }
+                }
                 b'{' | b'[' => {
                     depth += 1;
                     self.at += 1;
@@ -493,20 +519,32 @@ impl<'a> Walk<'a, '_> {
                     depth -= 1;
                     self.at += 1;
                 }
-                b',' | b':' if depth > 0 => self.at += 1,
+                b',' if depth > 0 => self.at += 1,
                 b't' | b'n' => self.word(4)?,
                 b'f' => self.word(5)?,
-                b'-' | b'0'..=b'9' => {
-                    while matches!(self.byte(), b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E') {
-                        self.at += 1;
-                    }
-                }
+                b'-' | b'0'..=b'9' => self.number(),
                 _ => return self.damage(),
             }
             if depth == 0 {
                 return Ok(());
             }
         }
+    }
+
+    /// Past a member's value where its name tells how it is written; whether that is so.
+    fn pass_named(&mut self, name: &[u8]) -> Result<bool, Damage> {
+        let is = |known: &&str| known.as_bytes() == name;
+        if FOREIGN_NAMES.iter().any(|it| is(it)) {
+            self.pass(Place::Foreign)?;
+            return Ok(true);
+        }
+        let is_time = self.style != Style::Plain
+            && self.byte() == b'"'
+            && TIME_FIELDS.iter().any(|it| is(it));
+        if is_time {
+            self.time()?;
+        }
+        Ok(is_time)
     }
 }
 
