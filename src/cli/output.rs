@@ -22,6 +22,33 @@ pub struct OutputFlags {
     pub output: Option<PathBuf>,
 }
 
+/// Flags of a command that prints one run.
+#[derive(Debug, Args)]
+pub struct ReportFlags {
+    /// How the run is written; html is the page of its result as one file
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = values::choice::<ReportFormat>(&["table", "json", "csv", "markdown", "html"]))]
+    pub format: ReportFormat,
+    /// File for the run, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// How a run is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportFormat {
+    /// For people.
+    Table,
+    /// Everything, for programs.
+    Json,
+    /// One row a request, RFC 4180.
+    Csv,
+    /// For issues and pages.
+    Markdown,
+    /// One file for a browser, to be mailed or attached.
+    Html,
+}
+
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,15 +64,33 @@ pub enum Format {
 }
 
 /// Where results go.
-pub struct Output {
-    format: Format,
+pub struct Output<F = Format> {
+    format: F,
     file: Option<(PathBuf, File)>,
 }
 
 impl OutputFlags {
-    /// Opens the file before the work begins, so that an hour of it is not lost to a wrong path.
+    /// Where results go.
     pub fn open(self) -> anyhow::Result<Output> {
-        let file = match self.output {
+        Output::open(self.format, self.output)
+    }
+}
+
+impl ReportFlags {
+    /// Where the run goes.
+    pub fn open(self) -> anyhow::Result<Output<ReportFormat>> {
+        Output::open(self.format, self.output)
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Usage {
+    Usage(format!("cannot write {}: {error}", path.display()))
+}
+
+impl<F: Copy> Output<F> {
+    /// Opens the file before the work begins, so that an hour of it is not lost to a wrong path.
+    fn open(format: F, path: Option<PathBuf>) -> anyhow::Result<Self> {
+        let file = match path {
             None => None,
             Some(path) => {
                 let opened = OpenOptions::new()
@@ -57,20 +102,11 @@ impl OutputFlags {
                 Some((path, file))
             }
         };
-        Ok(Output {
-            format: self.format,
-            file,
-        })
+        Ok(Self { format, file })
     }
-}
 
-fn cannot_write(path: &Path, error: &io::Error) -> Usage {
-    Usage(format!("cannot write {}: {error}", path.display()))
-}
-
-impl Output {
     /// How results are written.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> F {
         self.format
     }
 

@@ -1,9 +1,10 @@
 //! A run as text: what `run` and `show` print.
 
-use super::output::{Format, Grid, Output, csv_text, json_text};
+use super::output::{Grid, Output, ReportFormat, csv_text, json_text};
 use super::{figures, values};
 use crate::measure::{self, AgainstBaseline};
 use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, ModelSummaryStatistics};
+use crate::web;
 
 /// Columns of a run as CSV, one row a request; durations in seconds, null figures empty.
 const COLUMNS: [&str; 36] = [
@@ -46,29 +47,36 @@ const COLUMNS: [&str; 36] = [
 ];
 
 /// Prints a run, and how it stands against its baseline: in words, and on standard error where the
-/// results are for programs.
+/// results are a file of a form of its own.
 pub fn present(
     run: &BenchmarkResponse,
     against: Option<&AgainstBaseline>,
-    output: Output,
+    output: Output<ReportFormat>,
 ) -> anyhow::Result<()> {
     let against = against.map_or_else(String::new, |against| {
         let mut lines = vec!["Against the baseline:".to_owned()];
         lines.extend(against.sentences.iter().map(|it| format!("- {it}")));
         lines.join("\n") + "\n"
     });
-    if matches!(output.format(), Format::Json | Format::Csv) {
+    let is_apart = matches!(
+        output.format(),
+        ReportFormat::Json | ReportFormat::Csv | ReportFormat::Html
+    );
+    if is_apart {
         eprint!("{}", values::visible(&against));
     }
     let text = match output.format() {
-        Format::Json => json_text(run)?,
-        Format::Csv => csv_text(&COLUMNS, run.results.iter().map(|result| row(run, result)))?,
-        Format::Table => {
+        ReportFormat::Json => json_text(run)?,
+        ReportFormat::Html => web::report(run.clone())
+            .map_err(|problem| anyhow::anyhow!(problem.detail))?
+            .into_bytes(),
+        ReportFormat::Csv => csv_text(&COLUMNS, run.results.iter().map(|result| row(run, result)))?,
+        ReportFormat::Table => {
             let stages: String = stages(run).iter().map(Grid::table).collect();
             let plain = format!("{}{stages}{}", grid(run).table(), remarks(run) + &against);
             values::visible(&plain).into_bytes()
         }
-        Format::Markdown => {
+        ReportFormat::Markdown => {
             let mut parts = vec![grid(run).markdown()];
             parts.extend(stages(run).iter().map(Grid::markdown));
             parts.push(remarks(run) + &against);

@@ -5,7 +5,7 @@ use clap::Args;
 use futures_util::StreamExt;
 
 use super::load::LoadFlags;
-use super::output::OutputFlags;
+use super::output::ReportFlags;
 use super::progress::Progress;
 use super::prompts::PromptFlags;
 use super::show::parse_id;
@@ -93,7 +93,7 @@ pub struct Run {
     #[command(flatten)]
     load: LoadFlags,
     #[command(flatten)]
-    output: OutputFlags,
+    output: ReportFlags,
 }
 
 impl Run {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::output::OutputFlags;
+use super::output::ReportFlags;
 use super::{Exit, Usage, report};
 use crate::app::App;
 use crate::config::Config;
@@ -15,7 +15,7 @@ pub struct Show {
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
-    output: OutputFlags,
+    output: ReportFlags,
 }
 
 /// Reads an id of the command line.

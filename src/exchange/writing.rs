@@ -534,13 +534,12 @@ impl<'a> Walk<'a, '_> {
     /// Past a member's value where its name tells how it is written; whether that is so.
     fn pass_named(&mut self, name: &[u8]) -> Result<bool, Damage> {
         let is = |known: &&str| known.as_bytes() == name;
-        if FOREIGN_NAMES.iter().any(|it| is(it)) {
+        if FOREIGN_NAMES.iter().any(is) {
             self.pass(Place::Foreign)?;
             return Ok(true);
         }
-        let is_time = self.style != Style::Plain
-            && self.byte() == b'"'
-            && TIME_FIELDS.iter().any(|it| is(it));
+        let is_time =
+            self.style != Style::Plain && self.byte() == b'"' && TIME_FIELDS.iter().any(is);
         if is_time {
             self.time()?;
         }

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use poem::http::{StatusCode, header};
 use poem::web::Path;
 use poem::{Response, handler};
 use rust_embed::{EmbeddedFile, RustEmbed};
+use sha2::{Digest, Sha256};
 
 use crate::api::Problem;
 
@@ -42,6 +44,19 @@ fn hash(file: &EmbeddedFile) -> String {
     let mut digits = hex::encode(file.metadata.sha256_hash());
     digits.truncate(HASH_DIGITS);
     digits
+}
+
+/// A file as an element of a page, and what a content security policy calls that by (CSP 3, hash source).
+pub fn inline(name: &str) -> Option<(String, String)> {
+    let element = match name.rsplit_once('.')?.1 {
+        "css" => "style",
+        "js" => "script",
+        _ => return None,
+    };
+    let text = String::from_utf8(find(name)?.data.into_owned()).ok()?;
+    let hash = BASE64_STANDARD.encode(Sha256::digest(&text));
+    let element = format!("<{element}>{text}</{element}>");
+    Some((element, format!("'sha256-{hash}'")))
 }
 
 /// Where a page finds a file.
@@ -88,5 +103,20 @@ mod tests {
             assert!(address.ends_with(&format!("/{name}")), "{address}");
         }
         assert_eq!(address("nothing.js"), None);
+    }
+
+    /// A file that stands within a page must not end the element that it stands in.
+    #[test]
+    fn what_stands_within_a_report_stays_there() {
+        for (name, end) in [("page.css", "</style"), ("explore.js", "</script")] {
+            let (element, hash) = inline(name).unwrap();
+            assert_eq!(element.to_lowercase().matches(end).count(), 1, "{name}");
+            assert!(!element.contains("<!--"), "{name}");
+            assert!(
+                hash.starts_with("'sha256-") && hash.ends_with("='"),
+                "{hash}"
+            );
+        }
+        assert_eq!(inline("nothing.js"), None);
     }
 }

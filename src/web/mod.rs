@@ -5,6 +5,7 @@
 //! security is set: that is the server's guard, for pages and API alike.
 
 mod assets;
+mod card;
 mod charts;
 mod compare;
 mod figures;
@@ -14,6 +15,7 @@ mod login;
 mod machine;
 mod page;
 mod prompts;
+mod report;
 mod result;
 mod run_form;
 mod runs;
@@ -29,6 +31,7 @@ use poem::endpoint::EndpointExt;
 use poem::{Route, get, post};
 
 pub use self::page::{is_of_person, page_of};
+pub use self::report::report;
 use crate::app::App;
 
 /// Every page and fragment, and the files that they load.
@@ -40,6 +43,8 @@ pub fn routes(app: &App) -> Route {
         .at("/ui/prompts/:id/use", post(prompts::take))
         .at("/ui/prompts/:id/delete", post(prompts::delete))
         .at("/runs/:id", get(runs::view))
+        .at("/runs/:id/report", get(report::download))
+        .at("/runs/:id/card.svg", get(card::view))
         .at("/runs/:id/delete", get(runs::ask_to_delete))
         .at("/ui/runs/:id/cancel", post(runs::cancel))
         .at("/ui/runs/:id/rerun", post(runs::rerun))

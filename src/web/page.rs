@@ -50,25 +50,41 @@ fn bare() -> Environment<'static> {
         environment.set_syntax(syntax);
     }
     environment.add_function("asset", |name: &str| {
-        assets::address(name).ok_or_else(|| {
-            let kind = minijinja::ErrorKind::InvalidOperation;
-            minijinja::Error::new(kind, format!("there is no asset {name}"))
-        })
+        assets::address(name).ok_or_else(|| no_asset(name))
+    });
+    // Our own files: a test sees to it that none ends the element that it stands in.
+    environment.add_function("inline", |name: &str| {
+        let (element, _) = assets::inline(name).ok_or_else(|| no_asset(name))?;
+        Ok::<_, minijinja::Error>(minijinja::Value::from_safe_string(element))
+    });
+    environment.add_function("hash_of", |name: &str| {
+        let (_, hash) = assets::inline(name).ok_or_else(|| no_asset(name))?;
+        Ok::<_, minijinja::Error>(hash)
     });
     environment.add_global("version", env!("CARGO_PKG_VERSION"));
     figures::add_to(&mut environment);
     environment
 }
 
-/// A page or a fragment, answered with `status`.
-pub fn render(status: u16, template: &str, values: impl Serialize) -> Result<Response, Problem> {
-    let text = ENVIRONMENT
+fn no_asset(name: &str) -> minijinja::Error {
+    let kind = minijinja::ErrorKind::InvalidOperation;
+    minijinja::Error::new(kind, format!("there is no asset {name}"))
+}
+
+/// What a template makes of values.
+pub fn text(template: &str, values: impl Serialize) -> Result<String, Problem> {
+    ENVIRONMENT
         .get_template(template)
         .and_then(|template| template.render(Serde(&values)))
         .map_err(|error| {
             tracing::error!(%error, template, "a page could not be made");
             Problem::new(500, "this page could not be made; the log tells more")
-        })?;
+        })
+}
+
+/// A page or a fragment, answered with `status`.
+pub fn render(status: u16, template: &str, values: impl Serialize) -> Result<Response, Problem> {
+    let text = text(template, values)?;
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Ok(Response::builder()
         .status(status)

@@ -10,7 +10,7 @@ use super::charts::{self, Series, View};
 use super::{figures, machine, run_form, sweep, trend};
 use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record::{
-    BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics, Status,
+    BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics,
 };
 
 /// Of one answer so much is shown, bytes; the rest is in the record.
@@ -283,7 +283,7 @@ pub fn values(mut run: BenchmarkResponse, view: View) -> Value {
         "title": title(&run),
         "seconds": run.finished_at.zip(begun).map(|(end, begun)| (end - begun).as_seconds_f64()),
         "table": table(&run, &labels),
-        "is_well": run.status == Status::Completed,
+        "is_report": false,
         "can_edit": run_form::has_place(&run.request),
         "labels": labels,
         "failed": run.results.iter().filter(|it| !it.success).count(),

@@ -51,14 +51,7 @@ pub async fn view(
     };
     let run = app.record(&id(&text)?).await?;
     if run.status.is_final() {
-        // Sorting out some ten thousand chunks takes a moment; other requests go on meanwhile.
-        let made = tokio::task::spawn_blocking(move || {
-            page::render(200, "result.html", result::values(run, view))
-        });
-        return made.await.map_err(|error| {
-            tracing::error!(%error, "a result page could not be made");
-            Problem::new(500, "this page could not be made; the log tells more")
-        })?;
+        return aside(move || page::render(200, "result.html", result::values(run, view))).await;
     }
     page::render(
         200,
@@ -74,6 +67,17 @@ pub async fn view(
             "prompt": run.request.all_prompts().join("\n\n"),
         }),
     )
+}
+
+/// Makes what shows a whole run: sorting out some ten thousand chunks takes a moment, and other requests go
+/// on meanwhile.
+pub async fn aside<T: Send + 'static>(
+    make: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::task::spawn_blocking(make).await.map_err(|error| {
+        tracing::error!(%error, "a result page could not be made");
+        Problem::new(500, "this page could not be made; the log tells more")
+    })?
 }
 
 fn columns(run: &BenchmarkResponse) -> Vec<Column> {

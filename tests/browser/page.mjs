@@ -5,8 +5,11 @@
 //   npm ci && BASE_URL=http://127.0.0.1:8000 CHROMIUM=/usr/bin/chromium node page.mjs
 //
 // It needs a running server and no model. Exit 0: all well; 1: something is wrong, and named.
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
 const BASE = process.env.BASE_URL;
@@ -39,7 +42,7 @@ async function open(browser, options = {}) {
   });
   page.on("pageerror", (error) => wrong.push(`${step}: a script failed: ${error.message}`));
   page.on("request", (request) => {
-    if (!request.url().startsWith(BASE) && !request.url().startsWith("data:")) {
+    if (![BASE, "data:", "file:"].some((own) => request.url().startsWith(own))) {
       wrong.push(`${step}: the page asks another host: ${request.url()}`);
     }
   });
@@ -48,7 +51,9 @@ async function open(browser, options = {}) {
 
 async function accessible(page, what) {
   // Styles of the strip that htmx loads count too.
-  await page.waitForSelector("#system-strip .gauges");
+  if (page.url().startsWith(BASE)) {
+    await page.waitForSelector("#system-strip .gauges");
+  }
   await page.evaluate(`${AXE};0`);
   const { violations } = await page.evaluate((rules) => axe.run(document, { runOnly: rules }), RULES);
   for (const { impact, id, help, nodes } of violations) {
@@ -143,6 +148,37 @@ const steps = {
     await page.waitForSelector("h2:has-text('A part of the run')");
     await page.click("text=Show the whole run");
     await page.waitForSelector("h2:has-text('Timeline of the run')");
+    await page.context().close();
+  },
+
+  async "a report is one file, and a card a picture"(browser) {
+    const page = await open(browser, { acceptDownloads: true });
+    await page.goto(`${BASE}/history?q=sky+blue`);
+    await page.click("tbody .title a >> nth=0");
+    await page.waitForSelector("h1.headline");
+    const headline = await page.textContent("h1.headline");
+    const picture = new URL(await page.getAttribute("a:has-text('Card')", "href"), BASE).href;
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("a:has-text('Report')")]);
+    // Away from the server: nothing is there to be asked.
+    const file = join(mkdtempSync(join(tmpdir(), "report-")), download.suggestedFilename());
+    await download.saveAs(file);
+    await page.goto(pathToFileURL(file).href);
+    rmSync(dirname(file), { recursive: true });
+    check((await page.textContent("h1.headline")) === headline, "the report has another sentence");
+    await page.evaluate(() => document.querySelectorAll("main details").forEach((folded) => { folded.open = true; }));
+    check(await page.evaluate(() => getComputedStyle(document.querySelector(".card")).borderTopStyle === "solid"), "the report has no style");
+    const box = await page.locator(".explorer").boundingBox();
+    await page.hover(".explorer", { position: { x: box.width / 2, y: 40 } });
+    check(/CPU/.test(await page.textContent("#readout")), "the drawing of the report does not tell its values");
+    await accessible(page, "report");
+    await page.goto(`${BASE}/`);
+    const drawn = await page.evaluate(async (address) => {
+      const image = new Image();
+      image.src = address;
+      await image.decode();
+      return [image.naturalWidth, image.naturalHeight];
+    }, picture);
+    check(drawn.join() === "1200,630", `the card is drawn as ${drawn}`);
     await page.context().close();
   },
 

@@ -119,7 +119,7 @@ fn a_run_is_printed_stored_and_found_again() {
 #[test]
 fn every_form_holds_the_results_and_nothing_else() {
     let home = Home::new();
-    for format in ["table", "json", "csv", "markdown"] {
+    for format in ["table", "json", "csv", "markdown", "html"] {
         let outcome = home.run(&["run", "-m", QUICK, "-p", "x", "--format", format]);
         assert_eq!(outcome.code, Some(0), "{}", outcome.err);
         assert_eq!(outcome.err, "", "{format}");
@@ -133,6 +133,14 @@ fn every_form_holds_the_results_and_nothing_else() {
             }
             "json" => drop(serde_json::from_str::<BenchmarkResponse>(&outcome.out).unwrap()),
             "markdown" => assert!(outcome.out.starts_with("| model |"), "{}", outcome.out),
+            "html" => {
+                assert!(
+                    outcome.out.starts_with("<!doctype html>"),
+                    "{}",
+                    outcome.out
+                );
+                assert!(outcome.out.contains("<h1 class=\"headline\">"));
+            }
             _ => assert!(outcome.out.contains("first chunk, ms"), "{}", outcome.out),
         }
     }

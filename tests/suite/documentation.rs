@@ -64,6 +64,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "record",
             "reference",
             "serve",
+            "web",
         ],
     ),
 ];

@@ -2,6 +2,7 @@
 
 mod history;
 mod pages;
+mod report;
 mod result;
 mod start;
 mod trend;
