@@ -20,6 +20,15 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 /// How often a process makes sure that it still holds its lock.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
+/// How statements are planned. Each is for one page, and how many rows a filter has decides how that is
+/// found: a plan made once for any filter takes a hundred times as long for some. Helpers and compiled
+/// expressions take longer to start than a page takes.
+const PLANS: [(&str, &str); 3] = [
+    ("plan_cache_mode", "force_custom_plan"),
+    ("max_parallel_workers_per_gather", "0"),
+    ("jit", "off"),
+];
+
 /// Opens a database and brings its schema up to date. Several processes that do so at once wait for each
 /// other, by a lock of the server.
 pub async fn open(url: &str, options: ServerOptions) -> Result<PgPool, StoreError> {
@@ -45,7 +54,9 @@ pub async fn open(url: &str, options: ServerOptions) -> Result<PgPool, StoreErro
     // It has told the server already that it is not needed any more.
     let _ = connection.close().await;
     let limit = options.statement_timeout.as_millis().to_string();
-    let connect = connect.options([("statement_timeout", limit)]);
+    let connect = connect
+        .options([("statement_timeout", limit.as_str())])
+        .options(PLANS);
     PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(options.connect_timeout)
