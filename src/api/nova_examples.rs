@@ -201,6 +201,8 @@ fn events(turn: &NovaTurn) -> [NovaEvent; 3] {
             text: "Light".into(),
             thinking: String::new(),
             answers: true,
+            chunks: 1,
+            offset: 1.25,
         }),
         NovaEvent::TurnFinished(TurnFinished { response }),
     ]

@@ -82,6 +82,20 @@ pub fn blank(turn: &Turn, task: &Task) -> NovaStep {
     }
 }
 
+/// Tells that a step begins.
+pub fn announce(turn: &Turn, task: &Task, step: &NovaStep, model: Option<String>) {
+    turn.log.announce(NovaEvent::StepStarted(StepStarted {
+        step: step.number,
+        agent_name: step.agent_name.clone(),
+        role: step.role,
+        stage: step.stage,
+        iteration: step.iteration,
+        model,
+        answers: task.answers,
+        offset: step.offset,
+    }));
+}
+
 /// Asks a model and follows its answer to whatever end. The step is whole but for what its output is taken
 /// for; it is not kept yet.
 pub async fn call(turn: &Turn, task: &Task) -> Result<NovaStep, Stop> {
@@ -99,15 +113,7 @@ pub async fn call(turn: &Turn, task: &Task) -> Result<NovaStep, Stop> {
     step.digest.clone_from(&placed.environment.digest);
     step.parameters = placed.parameters.clone();
     step.prompt_sha256 = Some(sha256(&task.prompt));
-    turn.log.announce(NovaEvent::StepStarted(StepStarted {
-        step: step.number,
-        agent_name: step.agent_name.clone(),
-        role: step.role,
-        stage: step.stage,
-        iteration: step.iteration,
-        model: Some(placed.name.to_string()),
-        answers: task.answers,
-    }));
+    announce(turn, task, &step, Some(placed.name.to_string()));
     let ticket = wait(turn, placed, &step).await;
     let admitted = Instant::now();
     turn.spend(Activity::Queue, begun, admitted);
@@ -151,6 +157,7 @@ fn progress(turn: &Turn, step: &NovaStep, phase: StepPhase, position: Option<u32
         step: step.number,
         phase,
         position,
+        offset: turn.begun.elapsed().as_secs_f64(),
     }));
 }
 
@@ -305,6 +312,8 @@ impl<'a> Teller<'a> {
                 text: String::new(),
                 thinking: String::new(),
                 answers: task.answers,
+                chunks: 0,
+                offset: 0.0,
             },
             told: None,
             drafted: Duration::ZERO,
@@ -318,6 +327,8 @@ impl<'a> Teller<'a> {
         if self.answers && !news.text.is_empty() {
             self.turn.hear_answer();
         }
+        self.pending.chunks += 1;
+        self.pending.offset = self.turn.begun.elapsed().as_secs_f64();
         self.pending.text.push_str(news.text);
         self.pending.thinking.push_str(news.thinking);
         self.step.output.push_str(news.text);

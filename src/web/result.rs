@@ -222,7 +222,8 @@ pub fn shortened(text: &str) -> (String, bool) {
     cut(text, MOST_TEXT)
 }
 
-fn cut(text: &str, most: usize) -> (String, bool) {
+/// The first bytes of a text, whole characters, and whether there are more.
+pub fn cut(text: &str, most: usize) -> (String, bool) {
     let end = text.floor_char_boundary(most);
     (
         text.get(..end).unwrap_or_default().to_owned(),
