@@ -7,14 +7,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::accounting::Activity;
-use super::turn::{Errand, Placed, Stop, Turn};
+use super::turn::{Errand, Placed, Stop, Turn, Voice};
 use crate::backend::Words;
 use crate::backend::stream::News;
 use crate::clock::time_of_day;
 use crate::record::{
     BenchmarkRequest, BenchmarkResult, ErrorCode, ErrorInfo, JsonOutcome, NovaEvent, NovaRole,
-    NovaStage, NovaStep, Parameters, StepPhase, StepProgress, StepStarted, SystemImpact,
-    Throughput, Timing, TokensArrived,
+    NovaStage, NovaStep, Parameters, SessionStep, StepPhase, StepProgress, StepStarted,
+    SystemImpact, Throughput, Timing, TokensArrived,
 };
 use crate::run::engine::{Asked, Labels};
 
@@ -176,7 +176,7 @@ async fn ask(
     request.parameters = placed.parameters.clone();
     request.format.clone_from(&task.format);
     request.timeout = turn.request.timeout;
-    let asked = Asked {
+    let mut asked = Asked {
         request: &request,
         model: &placed.name,
         environment: Some(&placed.environment),
@@ -198,11 +198,21 @@ async fn ask(
     progress(turn, step, phase, None);
     let mut teller = Teller::new(turn, task, step);
     let sent = Instant::now();
-    let mut hear = |_, news: News<'_>| teller.hear(&news);
-    let instrument = turn.lent.instrument();
-    let result = instrument
-        .measure(&asked, backend.as_ref(), &turn.cancel, &mut hear)
-        .await;
+    let (backend, cancel) = (backend.as_ref(), &turn.cancel);
+    let result = match &turn.voice {
+        Voice::Models(lent) => {
+            let mut hear = |_, news: News<'_>| teller.hear(&news);
+            let instrument = lent.instrument();
+            instrument.measure(&asked, backend, cancel, &mut hear).await
+        }
+        Voice::Run { unit, turn } => {
+            let of_session = SessionStep::of(*turn, step);
+            asked.labels = unit.labels(&task.prompt, Some(&of_session));
+            asked.locate = true;
+            let mut hear = |news: &News<'_>| teller.hear(news);
+            unit.send(&asked, backend, cancel, &mut hear).await
+        }
+    };
     let ended = Instant::now();
     teller.tell();
     // What is done after the last byte is this program's own.

@@ -257,7 +257,8 @@ pub fn values(mut run: BenchmarkResponse, view: View) -> Value {
         "histogram": charts::histogram(&series),
     });
     let made_up = run.request.synthetic.map_or(0, |it| it.prompts);
-    let has_prompts = made_up > 1 || run.request.all_prompts().len() > 1;
+    let has_prompts =
+        made_up > 1 || run.request.all_prompts().len() > 1 || run.request.replay.is_some();
     // Thinking counts too.
     let most_text = (MOST_TEXT_IN_ALL / (series.len().max(1) * MOST_ANSWERS * 2)).min(MOST_TEXT);
     let answers: Vec<Answers> = series
@@ -443,10 +444,10 @@ fn answers(series: &Series, has_prompts: bool, most_text: usize) -> Answers {
                     && it.thinking == result.thinking
             });
             let (text, is_cut) = cut(&result.response, most_text);
-            let about = if has_prompts {
-                figures::excerpt(&result.prompt, 60)
-            } else {
-                String::new()
+            let about = match &result.step {
+                Some(step) => step.to_string(),
+                None if has_prompts => figures::excerpt(&result.prompt, 60),
+                None => String::new(),
             };
             let gap = if has_prompts { ": " } else { "" };
             Answer {

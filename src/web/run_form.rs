@@ -119,6 +119,7 @@ pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
             .then(|| fields.text("prompt").to_owned()),
         prompts: lines(fields.text("prompts")),
         synthetic,
+        replay: None,
         unique_prefix: fields
             .filled("unique_prefix")
             .map(|choice| choice == "true"),
@@ -365,7 +366,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether the form has a place for all of a request: each further prompt on a line, and one made-up
-/// prompt; tags without spaces, stop texts without line breaks, seeds of a load that fit.
+/// prompt; tags without spaces, stop texts without line breaks, seeds of a load that fit; no session.
 pub fn has_place(request: &BenchmarkRequest) -> bool {
     let mut more = request.all_prompts().into_iter().skip(1);
     let made_up = request.synthetic;
@@ -377,6 +378,7 @@ pub fn has_place(request: &BenchmarkRequest) -> bool {
         && !request.tags.iter().any(|tag| tag.contains([' ', ',']))
         && u32::try_from(seed).is_ok()
         && patience.is_none()
+        && request.replay.is_none()
         && made_up.is_none_or(|it| it.prompts == 1 && it.seed == 0)
 }
 
