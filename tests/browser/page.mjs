@@ -312,6 +312,13 @@ const steps = {
     await page.click("text=Branch off here");
     await page.waitForURL((address) => /\/nova\/[0-9a-f]{24}$/.test(address) && !session.startsWith(String(address)));
     check(/branched off/.test(await page.textContent("#session-head")), "the branch does not say what it is");
+    await page.click("text=Benchmark this session");
+    await page.click("summary:has-text('by hand')");
+    await page.fill("#more_models", "script:tokens=8,ttft=5,gap=1@reference");
+    await page.fill("#repetitions", "1");
+    await page.click("button.big");
+    await page.waitForURL(/\/runs\/[0-9a-f]{24}$/);
+    await page.waitForSelector("h1.headline");
     await page.context().close();
   },
 
@@ -328,7 +335,7 @@ const steps = {
     await page.focus("#prompt");
     await page.keyboard.press("Control+Enter");
     await page.locator(".stop button").press("Enter");
-    await page.waitForSelector(".turn:has-text('after the wish')");
+    await page.waitForSelector(".turn:has-text('model servers were closed')");
     check((await page.inputValue("#prompt")) === "and then?", "what was written meanwhile is lost");
     check((await page.locator(".turn").count()) === 1, "a second turn began beside the first");
     await page.focus("#prompt");
@@ -366,7 +373,7 @@ const steps = {
     for (const width of [360, 768, 1440]) {
       for (const colorScheme of ["light", "dark"]) {
         const page = await open(browser, { viewport: { width, height: 800 }, colorScheme });
-        for (const path of ["/nova", ...sessions, `${sessions[0]}/turns/1`, `${sessions[0]}/delete`]) {
+        for (const path of ["/nova", ...sessions, `${sessions[0]}/turns/1`, `${sessions[0]}/delete`, `${sessions[0]}/benchmark`]) {
           await page.goto(BASE + path);
           await page.evaluate(() => document.querySelectorAll("main details").forEach((folded) => { folded.open = true; }));
           await accessible(page, `${path}, ${colorScheme}, ${width}`);

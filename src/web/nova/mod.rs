@@ -2,6 +2,7 @@
 //! that asks. What goes on is followed by the page's script, and without one by loading again.
 
 mod ask_form;
+mod benchmark;
 mod sessions;
 mod turn;
 mod words;
@@ -29,6 +30,7 @@ pub fn add_to(pages: Route) -> Route {
         .at("/nova/:id", get(view))
         .at("/nova/:id/turns/:turn", get(view_turn))
         .at("/nova/:id/delete", get(sessions::ask_to_delete))
+        .at("/nova/:id/benchmark", get(benchmark::view))
         .at("/ui/nova/ask", post(ask))
         .at("/ui/nova/turns/:id/cancel", post(cancel))
         .at("/ui/nova/sessions/import", post(sessions::import))
@@ -36,6 +38,7 @@ pub fn add_to(pages: Route) -> Route {
         .at("/ui/nova/sessions/:id/close", post(sessions::close))
         .at("/ui/nova/sessions/:id/fork", post(sessions::fork))
         .at("/ui/nova/sessions/:id/delete", post(sessions::delete))
+        .at("/ui/nova/sessions/:id/benchmark", post(benchmark::begin))
 }
 
 /// A page of a conversation, or of one that is to begin.

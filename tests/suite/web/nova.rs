@@ -335,6 +335,63 @@ async fn a_session_comes_in_from_a_file_and_many_turns_are_paged() {
     form.holds(400, &["id=\"checkpoint-error\">the form is not whole"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_a_benchmark_of_other_models() {
+    let server = start().await;
+    let (id, page) = server.asked(&asked("Why?", QUICK)).await;
+    let form = format!("/nova/{id}/benchmark");
+    page.holds(200, &[&form]);
+    let page = server.page(&form).await;
+    page.holds(
+        200,
+        &[
+            "name=\"mode\" value=\"pinned\" checked",
+            "value=\"steady@reference\"",
+            "name=\"repetitions\" value=\"3\"",
+        ],
+    );
+    let send = |fields: Vec<(&'static str, &'static str)>| {
+        let path = format!("/ui/nova/sessions/{id}/benchmark");
+        let server = &server;
+        async move { server.send(&path, &fields).await }
+    };
+    let none = send(vec![
+        ("mode", "live"),
+        ("repetitions", "x"),
+        ("warmup", "0"),
+    ])
+    .await;
+    none.holds(
+        422,
+        &[
+            "id=\"repetitions-error\">`x` is not a whole number",
+            "name=\"mode\" value=\"live\" checked",
+        ],
+    );
+    let unknown = vec![
+        ("mode", "pinned"),
+        ("more_models", "steddy@reference"),
+        ("repetitions", "1"),
+        ("warmup", "0"),
+    ];
+    let unknown = send(unknown).await;
+    unknown.holds(404, &["id=\"models-error\">there is no model `steddy`"]);
+    for mode in ["pinned", "live"] {
+        let fields = vec![
+            ("mode", mode),
+            ("more_models", QUICK),
+            ("repetitions", "1"),
+            ("warmup", "0"),
+        ];
+        send(fields).await.holds(200, &[]);
+        let runs = server.get("/api/benchmarks/history?limit=1").await;
+        let run = runs.body[0]["id"].as_str().unwrap().to_owned();
+        let ended = server.ended(&run).await;
+        assert_eq!(ended["status"], "completed", "{ended}");
+        assert_eq!(ended["request"]["replay"]["mode"], mode);
+    }
+}
+
 #[tokio::test]
 async fn many_sessions_are_paged() {
     let server = start().await;
