@@ -151,6 +151,7 @@ impl BenchmarkRequest {
     }
 
     /// The request of a recorded call: that of all, with what the call had.
+    #[must_use]
     pub fn of_call(&self, call: &PinnedCall) -> Self {
         Self {
             prompt: None,

@@ -10,7 +10,8 @@ use super::charts::{self, Series, View};
 use super::{figures, machine, run_form, sweep, trend};
 use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record::{
-    BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics, Status,
+    BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo,
+    ModelSummaryStatistics, Status,
 };
 
 /// Of one answer so much is shown, bytes; the rest is in the record.
@@ -231,6 +232,12 @@ pub fn cut(text: &str, most: usize) -> (String, bool) {
     )
 }
 
+/// Whether the requests of a run differ by what was asked.
+fn has_prompts(request: &BenchmarkRequest) -> bool {
+    let made_up = request.synthetic.map_or(0, |it| it.prompts);
+    made_up > 1 || request.all_prompts().len() > 1 || request.replay.is_some()
+}
+
 /// Everything that the page shows.
 pub fn values(mut run: BenchmarkResponse, view: View) -> Value {
     let labels = labels(&run);
@@ -256,9 +263,7 @@ pub fn values(mut run: BenchmarkResponse, view: View) -> Value {
         "timeline": charts::timeline(&series, &machines, &stalls, view),
         "histogram": charts::histogram(&series),
     });
-    let made_up = run.request.synthetic.map_or(0, |it| it.prompts);
-    let has_prompts =
-        made_up > 1 || run.request.all_prompts().len() > 1 || run.request.replay.is_some();
+    let has_prompts = has_prompts(&run.request);
     // Thinking counts too.
     let most_text = (MOST_TEXT_IN_ALL / (series.len().max(1) * MOST_ANSWERS * 2)).min(MOST_TEXT);
     let answers: Vec<Answers> = series

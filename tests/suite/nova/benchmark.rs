@@ -103,9 +103,7 @@ async fn pinned_tells_every_model_what_was_told_in_the_session() {
         .get(&format!("/api/benchmarks/compare?ids={id},{again}"))
         .await;
     assert_eq!(both.status, 200, "{}", both.text);
-    let csv = server
-        .get("/api/benchmarks/export?format=csv&q=sky")
-        .await;
+    let csv = server.get("/api/benchmarks/export?format=csv&q=sky").await;
     assert!(csv.text.contains("session_turn,session_step,agent_name"));
     assert!(
         csv.text.contains(",planner,planner,planning,"),
