@@ -41,6 +41,7 @@ use crate::clock::time_of_day;
 use crate::config::{Config, DatabaseConfig};
 use crate::machine::{self, Machine, Watch};
 use crate::measure::{GapPool, Price, RateCourse};
+use crate::nova::live::Live;
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, DatabaseState, EventId, HistoryPage, HistoryQuery,
     LoadPattern, ModelName, ModelSummary, RunEvent, RunFinished, RunId, Status, SystemInfo,
@@ -200,6 +201,7 @@ impl App {
         }
         let environment = self.check_models(&request).await?;
         self.check_cooldown(&request, &environment).await?;
+        let live = self.live_session(&request).await?;
         let models: Vec<ModelName> = environment
             .models
             .iter()
@@ -236,7 +238,7 @@ impl App {
         let (app, created) = (self.clone(), run.clone());
         let going = tokio::spawn(async move {
             app.inner.store.create_run(&created).await?;
-            app.set_going(created, plan, ticket);
+            app.set_going(created, plan, ticket, live);
             Ok::<(), AppError>(())
         });
         going
@@ -246,7 +248,7 @@ impl App {
     }
 
     /// From here on the run goes by itself, whoever asked for it.
-    fn set_going(&self, run: BenchmarkResponse, plan: Plan, ticket: Ticket) {
+    fn set_going(&self, run: BenchmarkResponse, plan: Plan, ticket: Ticket, live: Option<Live>) {
         let cancel = self.inner.stopping.child_token();
         let (ended, watcher) = watch::channel(false);
         let active = Active {
@@ -274,6 +276,7 @@ impl App {
         let execution = Execution {
             app: self.clone(),
             job: Arc::new(job),
+            live,
             run,
             is_behind: false,
             answer_bytes: 0,

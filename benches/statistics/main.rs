@@ -109,6 +109,7 @@ fn result(seed: u64, chunks: usize) -> BenchmarkResult {
         repetition: 1,
         warmup: false,
         stage: None,
+        step: None,
         contended: false,
         success: true,
         error: None,

@@ -40,7 +40,7 @@ pub struct Benchmarks;
 
 /// A run was accepted.
 #[derive(ApiResponse)]
-enum Accepted {
+pub enum Accepted {
     /// The run as it stands.
     #[oai(status = 202)]
     Run(
@@ -95,7 +95,8 @@ pub fn parse_ids(texts: &[String]) -> Result<Vec<RunId>, Problem> {
         .collect()
 }
 
-fn accepted(run: BenchmarkResponse) -> Accepted {
+/// The answer to who started a run.
+pub fn accepted(run: BenchmarkResponse) -> Accepted {
     let location = format!("/api/benchmarks/history/{}", run.id);
     Accepted::Run(Answer(run), location)
 }

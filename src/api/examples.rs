@@ -54,14 +54,14 @@ impl Examples {
 pub fn of(operation: &str) -> Examples {
     match operation {
         "runBenchmark" => Examples::exchange(request(), finished()),
-        "startBenchmark" => Examples::exchange(request(), queued()),
+        "startBenchmark" => Examples::exchange(request(), queued(request())),
         "listBenchmarks" => Examples::answer([listed()]),
         "deleteBenchmarks" => Examples::answer(DeleteReport {
             deleted: 2,
             ..DeleteReport::default()
         }),
         "getBenchmark" | "cancelBenchmark" => Examples::answer(finished()),
-        "rerunBenchmark" => Examples::answer(queued()),
+        "rerunBenchmark" => Examples::answer(queued(request())),
         "followBenchmark" => Examples::answer(events()),
         "exportBenchmarks" => Examples::answer([finished()]),
         "importBenchmarks" => Examples::exchange(
@@ -120,7 +120,7 @@ pub fn documents(content_type: &str) -> String {
             id()
         );
     }
-    let mut document = json!(queued());
+    let mut document = json!(queued(request()));
     document["status"] = json!(Status::Cancelled);
     document["timestamp"] = json!({ "$date": document["timestamp"] });
     let id = json!({ "_id": { "$oid": document["id"].take() } });
@@ -341,6 +341,7 @@ fn result(repetition: u32, pace: f64) -> BenchmarkResult {
         repetition,
         warmup: false,
         stage: None,
+        step: None,
         contended: false,
         success: measured.success,
         error: measured.error,
@@ -368,7 +369,8 @@ fn result(repetition: u32, pace: f64) -> BenchmarkResult {
     }
 }
 
-fn queued() -> BenchmarkResponse {
+/// A run that waits.
+pub fn queued(request: BenchmarkRequest) -> BenchmarkResponse {
     BenchmarkResponse {
         id: id(),
         timestamp: moment(),
@@ -376,7 +378,7 @@ fn queued() -> BenchmarkResponse {
         status_reason: None,
         queue_position: Some(1),
         total_requests: 2,
-        request: request(),
+        request,
         system_info: system_info(),
         results: Vec::new(),
         summary: Vec::new(),
@@ -410,7 +412,7 @@ fn finished() -> BenchmarkResponse {
             items: vec![sample()],
             ..Samples::default()
         }),
-        ..queued()
+        ..queued(request())
     };
     let models = [("llama3.2:1b".to_owned(), "ollama".to_owned())];
     run.summary = measure::summarize(&models, &run.results);

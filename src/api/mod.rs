@@ -10,6 +10,7 @@ mod health;
 mod models;
 mod nova;
 mod nova_examples;
+mod nova_replay;
 mod payload;
 mod problem;
 mod prompts;
@@ -61,6 +62,7 @@ type Resources = (
     nova::Nova,
     nova::Sessions,
     nova::Memory,
+    nova_replay::Replays,
     prompts::Prompts,
     statistics::Statistics,
     system::System,
@@ -76,6 +78,7 @@ fn service() -> OpenApiService<Resources, ()> {
         nova::Nova,
         nova::Sessions,
         nova::Memory,
+        nova_replay::Replays,
         prompts::Prompts,
         statistics::Statistics,
         system::System,

@@ -1,12 +1,13 @@
 //! Examples of what agents are asked and answer, for the OpenAPI document.
 
-use super::examples::{Examples, id, moment};
+use super::examples::{Examples, id, moment, queued};
 use super::nova::{Forgotten, ForkRequest};
 use crate::record::{
-    BenchmarkResult, MemoryDocument, NewMemory, NewSession, NovaCheckpoint, NovaEvent, NovaMetrics,
-    NovaPipeline, NovaRequest, NovaResponse, NovaRole, NovaSession, NovaStage, NovaState,
-    NovaStatus, NovaStep, NovaTurn, Parameters, RecallReason, SessionPatch, TokensArrived,
-    TurnAccounting, TurnFinished, TurnStarted,
+    BenchmarkResult, Execution, MemoryDocument, NewMemory, NewSession, NovaCheckpoint, NovaEvent,
+    NovaMetrics, NovaPipeline, NovaRequest, NovaResponse, NovaRole, NovaSession, NovaStage,
+    NovaState, NovaStatus, NovaStep, NovaTurn, Parameters, PinnedCall, RecallReason, ReplayMode,
+    SessionBenchmark, SessionPatch, SessionReplay, SessionStep, TokensArrived, TurnAccounting,
+    TurnFinished, TurnStarted,
 };
 
 /// The examples of an operation, whose step is what was measured of a request; empty where it neither
@@ -43,6 +44,22 @@ pub fn of(operation: &str, result: &BenchmarkResult) -> Examples {
             Examples::answer([turn])
         }
         "getTurn" => Examples::answer(turn()),
+        "benchmarkSession" => {
+            let wanted = SessionBenchmark {
+                models: vec!["llama3.2:1b".into(), "qwen3:0.6b".into()],
+                mode: ReplayMode::Pinned,
+                repetitions: 3,
+                warmup: 1,
+                execution: Execution::Interleaved,
+                timeout: None,
+                name: Some("The sky on two models".into()),
+                tags: Vec::new(),
+            };
+            let replay = replay(&turn());
+            let prompts = vec![result.prompt.clone()];
+            let request = wanted.clone().request(prompts, replay, "");
+            Examples::exchange(wanted, queued(request))
+        }
         "exportSession" => Examples::answer(checkpoint(turn())),
         "importSession" => Examples::exchange(checkpoint(turn()), session()),
         "listMemory" => Examples::answer([MemoryDocument {
@@ -62,6 +79,21 @@ pub fn of(operation: &str, result: &BenchmarkResult) -> Examples {
         }
         "clearMemory" => Examples::answer(Forgotten { deleted: 3 }),
         _ => Examples::default(),
+    }
+}
+
+fn replay(turn: &NovaTurn) -> SessionReplay {
+    let steps = turn.response.steps.iter();
+    let calls = steps.map(|step| PinnedCall {
+        step: SessionStep::of(turn.number, step),
+        parameters: step.parameters.clone(),
+        format: step.format.clone(),
+    });
+    SessionReplay {
+        session_id: id(),
+        mode: ReplayMode::Pinned,
+        calls: calls.collect(),
+        turns: Vec::new(),
     }
 }
 
@@ -201,6 +233,8 @@ fn events(turn: &NovaTurn) -> [NovaEvent; 3] {
             text: "Light".into(),
             thinking: String::new(),
             answers: true,
+            chunks: 1,
+            offset: 1.25,
         }),
         NovaEvent::TurnFinished(TurnFinished { response }),
     ]

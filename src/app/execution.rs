@@ -11,6 +11,7 @@ use tracing::Instrument;
 use super::{App, price};
 use crate::clock::time_of_day;
 use crate::measure::{self, GapPool, Price, RateCourse};
+use crate::nova::live::{self, Live};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, ErrorCode, ErrorInfo, Queued, RequestFinished, RunEvent,
     RunFinished, RunStarted, Status,
@@ -46,6 +47,8 @@ pub struct Execution {
     pub app: App,
     /// What to do.
     pub job: Arc<Job>,
+    /// The session that the agents carry out with each model, where they do.
+    pub live: Option<Live>,
     /// The record as it stands.
     pub run: BenchmarkResponse,
     /// A result could not be stored: it is in the record here and not in the database.
@@ -165,8 +168,11 @@ impl Execution {
         tokio::pin!(deadline);
         let (sender, mut results) = mpsc::channel(MOST_WAITING);
         let engine = Arc::clone(&self.app.inner.engine);
-        let task =
-            tokio::spawn(engine::run(engine, Arc::clone(&self.job), sender).in_current_span());
+        let job = Arc::clone(&self.job);
+        let task = match self.live.take() {
+            Some(live) => tokio::spawn(live::run(live, engine, job, sender).in_current_span()),
+            None => tokio::spawn(engine::run(engine, job, sender).in_current_span()),
+        };
         let mut cut = None;
         loop {
             tokio::select! {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::{App, AppError, BackendModels};
-use crate::backend::{Backend, BackendError};
+use crate::backend::{Backend, BackendError, leave_fixed_context};
 use crate::record::{
     BenchmarkRequest, Environment, FieldError, ModelDetails, ModelEnvironment, ModelName,
     ModelSummary,
@@ -62,7 +62,10 @@ impl App {
         for text in &request.models {
             let name = self.model_name(text)?;
             let backend = self.backend(&name.backend)?;
-            let refusals = backend.refusals(request);
+            let mut refusals = backend.refusals(request);
+            if refusals.is_empty() {
+                refusals = refused_calls(backend.as_ref(), request);
+            }
             if !refusals.is_empty() {
                 return Err(AppError::Invalid(refusals));
             }
@@ -120,6 +123,21 @@ impl App {
                 known: backends.keys().cloned().collect(),
             })
     }
+}
+
+/// What a backend cannot honour of the recorded calls of a session.
+fn refused_calls(backend: &dyn Backend, request: &BenchmarkRequest) -> Vec<FieldError> {
+    let mut refusals = Vec::new();
+    let calls = request.replay.iter().flat_map(|it| &it.calls);
+    for (index, call) in calls.enumerate() {
+        let mut own = request.of_call(call);
+        leave_fixed_context(backend, &mut own);
+        refusals.extend(backend.refusals(&own).into_iter().map(|it| FieldError {
+            pointer: format!("/replay/calls/{index}{}", it.pointer),
+            ..it
+        }));
+    }
+    refusals
 }
 
 /// The listed model that was meant. The reference server also knows models that it does not list.

@@ -2,6 +2,7 @@
 //! the files beside this one.
 
 mod asking;
+mod benchmark;
 mod events;
 mod execution;
 mod sessions;
@@ -16,7 +17,7 @@ use super::{App, AppError};
 use crate::backend::Backend;
 use crate::clock::time_of_day;
 use crate::config::Config;
-use crate::nova::core::NovaCore;
+use crate::nova::core::{NovaCore, Setting};
 use crate::nova::prompts::Prompts;
 use crate::record::{
     MemoryDocument, MemoryPage, MemoryScope, ModelName, ModelSummary, NewMemory, NovaEvent,
@@ -174,6 +175,15 @@ impl App {
     /// that were.
     pub async fn forget_all(&self) -> Result<u64, AppError> {
         Ok(self.inner.store.forget_all(&MemoryScope::Shared).await?)
+    }
+
+    /// How much the agents do, as configured.
+    fn nova_setting(&self) -> Setting {
+        let nova = &self.config.nova;
+        Setting {
+            plan_steps: nova.plan_steps,
+            iterations: nova.iterations,
+        }
     }
 
     /// A text as an embedding, where there is a model for that and it works.

@@ -139,3 +139,19 @@ pub fn configured(config: &Config, reference_url: &str) -> Result<Backends, Back
 
 /// Backends by their names.
 pub type Backends = BTreeMap<String, Arc<dyn Backend>>;
+
+/// Leaves out the size of the context where a server fixes that when it starts; what is said of it then.
+pub fn leave_fixed_context(
+    backend: &dyn Backend,
+    request: &mut BenchmarkRequest,
+) -> Option<String> {
+    let size = request.parameters.num_ctx?;
+    let refused = backend.refusals(request);
+    if !refused.iter().any(|it| it.pointer == "/parameters/num_ctx") {
+        return None;
+    }
+    request.parameters.num_ctx = None;
+    Some(format!(
+        "`num_ctx` {size} was not sent: this server fixes the size of its context when it starts"
+    ))
+}

@@ -147,6 +147,12 @@ const COLUMNS: &[Column] = &[
     text("prompt", "/prompt"),
     text("response", "/response"),
     text("thinking", "/thinking"),
+    number("session_turn", "/step/turn"),
+    number("session_step", "/step/step"),
+    text("agent_name", "/step/agent_name"),
+    text("agent_role", "/step/role"),
+    text("agent_stage", "/step/stage"),
+    number("agent_iteration", "/step/iteration"),
 ];
 
 /// The first row.

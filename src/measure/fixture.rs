@@ -22,6 +22,7 @@ pub(super) fn result(model: &str, first_chunk: f64, per_token: f64) -> Benchmark
         repetition: 1,
         warmup: false,
         stage: None,
+        step: None,
         contended: false,
         success: true,
         error: None,

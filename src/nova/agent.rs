@@ -7,14 +7,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::accounting::Activity;
-use super::turn::{Errand, Placed, Stop, Turn};
+use super::turn::{Errand, Placed, Stop, Turn, Voice};
 use crate::backend::Words;
 use crate::backend::stream::News;
 use crate::clock::time_of_day;
 use crate::record::{
     BenchmarkRequest, BenchmarkResult, ErrorCode, ErrorInfo, JsonOutcome, NovaEvent, NovaRole,
-    NovaStage, NovaStep, Parameters, StepPhase, StepProgress, StepStarted, SystemImpact,
-    Throughput, Timing, TokensArrived,
+    NovaStage, NovaStep, Parameters, SessionStep, StepPhase, StepProgress, StepStarted,
+    SystemImpact, Throughput, Timing, TokensArrived,
 };
 use crate::run::engine::{Asked, Labels};
 
@@ -82,6 +82,20 @@ pub fn blank(turn: &Turn, task: &Task) -> NovaStep {
     }
 }
 
+/// Tells that a step begins.
+pub fn announce(turn: &Turn, task: &Task, step: &NovaStep, model: Option<String>) {
+    turn.log.announce(NovaEvent::StepStarted(StepStarted {
+        step: step.number,
+        agent_name: step.agent_name.clone(),
+        role: step.role,
+        stage: step.stage,
+        iteration: step.iteration,
+        model,
+        answers: task.answers,
+        offset: step.offset,
+    }));
+}
+
 /// Asks a model and follows its answer to whatever end. The step is whole but for what its output is taken
 /// for; it is not kept yet.
 pub async fn call(turn: &Turn, task: &Task) -> Result<NovaStep, Stop> {
@@ -99,15 +113,7 @@ pub async fn call(turn: &Turn, task: &Task) -> Result<NovaStep, Stop> {
     step.digest.clone_from(&placed.environment.digest);
     step.parameters = placed.parameters.clone();
     step.prompt_sha256 = Some(sha256(&task.prompt));
-    turn.log.announce(NovaEvent::StepStarted(StepStarted {
-        step: step.number,
-        agent_name: step.agent_name.clone(),
-        role: step.role,
-        stage: step.stage,
-        iteration: step.iteration,
-        model: Some(placed.name.to_string()),
-        answers: task.answers,
-    }));
+    announce(turn, task, &step, Some(placed.name.to_string()));
     let ticket = wait(turn, placed, &step).await;
     let admitted = Instant::now();
     turn.spend(Activity::Queue, begun, admitted);
@@ -151,6 +157,7 @@ fn progress(turn: &Turn, step: &NovaStep, phase: StepPhase, position: Option<u32
         step: step.number,
         phase,
         position,
+        offset: turn.begun.elapsed().as_secs_f64(),
     }));
 }
 
@@ -169,7 +176,7 @@ async fn ask(
     request.parameters = placed.parameters.clone();
     request.format.clone_from(&task.format);
     request.timeout = turn.request.timeout;
-    let asked = Asked {
+    let mut asked = Asked {
         request: &request,
         model: &placed.name,
         environment: Some(&placed.environment),
@@ -191,11 +198,21 @@ async fn ask(
     progress(turn, step, phase, None);
     let mut teller = Teller::new(turn, task, step);
     let sent = Instant::now();
-    let mut hear = |_, news: News<'_>| teller.hear(&news);
-    let instrument = turn.lent.instrument();
-    let result = instrument
-        .measure(&asked, backend.as_ref(), &turn.cancel, &mut hear)
-        .await;
+    let (backend, cancel) = (backend.as_ref(), &turn.cancel);
+    let result = match &turn.voice {
+        Voice::Models(lent) => {
+            let mut hear = |_, news: News<'_>| teller.hear(&news);
+            let instrument = lent.instrument();
+            instrument.measure(&asked, backend, cancel, &mut hear).await
+        }
+        Voice::Run { unit, turn } => {
+            let of_session = SessionStep::of(*turn, step);
+            asked.labels = unit.labels(&task.prompt, Some(&of_session));
+            asked.locate = true;
+            let mut hear = |news: &News<'_>| teller.hear(news);
+            unit.send(&asked, backend, cancel, &mut hear).await
+        }
+    };
     let ended = Instant::now();
     teller.tell();
     // What is done after the last byte is this program's own.
@@ -305,6 +322,8 @@ impl<'a> Teller<'a> {
                 text: String::new(),
                 thinking: String::new(),
                 answers: task.answers,
+                chunks: 0,
+                offset: 0.0,
             },
             told: None,
             drafted: Duration::ZERO,
@@ -318,6 +337,8 @@ impl<'a> Teller<'a> {
         if self.answers && !news.text.is_empty() {
             self.turn.hear_answer();
         }
+        self.pending.chunks += 1;
+        self.pending.offset = self.turn.begun.elapsed().as_secs_f64();
         self.pending.text.push_str(news.text);
         self.pending.thinking.push_str(news.thinking);
         self.step.output.push_str(news.text);

@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::accounting;
 use super::budget::TokenRate;
-use super::instruments::{Instruments, Lent};
+use super::instruments::Instruments;
 use super::orchestrator::{AgentOrchestrator, Written};
 use super::prompts::Prompts;
 use super::recall;
-use super::turn::{Errand, Placed, Progress, Stop, Turn};
+use super::turn::{Errand, Placed, Progress, Stop, Turn, Voice};
+use crate::backend::Backend;
 use crate::record::{
     ErrorInfo, ModelName, NovaEvent, NovaMetrics, NovaPipeline, NovaRequest, NovaResponse,
     NovaRole, NovaState, NovaStatus, NovaStep, NovaTurn, RunId, SessionSummary, TurnAccounting,
@@ -92,10 +93,17 @@ pub struct Message {
     pub log: EventLog<NovaEvent>,
     /// Cancelled to stop the turn.
     pub cancel: CancellationToken,
-    /// What measures.
-    pub lent: Lent,
+    /// Who answers the agents.
+    pub voice: Voice,
     /// Who keeps things.
     pub errands: mpsc::Sender<Errand>,
+    /// How much the agents do.
+    pub setting: Setting,
+}
+
+/// How much the agents do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
     /// Most steps of a plan.
     pub plan_steps: u32,
     /// Most rounds of experts, where the request names no number.
@@ -150,6 +158,11 @@ impl NovaCore {
         }
     }
 
+    /// A backend that the agents may ask.
+    pub fn backend(&self, name: &str) -> Option<Arc<dyn Backend>> {
+        self.engine.backends.get(name).cloned()
+    }
+
     fn rates(&self) -> MutexGuard<'_, HashMap<ModelName, TokenRate>> {
         self.rates.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -180,15 +193,14 @@ impl NovaCore {
             queue,
             log,
             cancel,
-            lent,
+            voice,
             errands,
-            plan_steps,
-            iterations,
+            setting,
         } = message;
         let turn = Turn {
             engine: Arc::clone(&self.engine),
             queue,
-            lent,
+            voice,
             log,
             errands,
             cancel: cancel.clone(),
@@ -206,9 +218,7 @@ impl NovaCore {
                 let _ = wished.set(Instant::now());
             })
         };
-        let worked = self
-            .work(&turn, pipeline, conversation, plan_steps, iterations)
-            .await;
+        let worked = self.work(&turn, pipeline, conversation, setting).await;
         let ended = Instant::now();
         self.observe(&turn);
         watch.abort();
@@ -223,8 +233,7 @@ impl NovaCore {
         turn: &Turn,
         pipeline: NovaPipeline,
         conversation: Conversation,
-        plan_steps: u32,
-        iterations: u32,
+        setting: Setting,
     ) -> Worked {
         let mut state = NovaState::default();
         let executor = turn.models.get(&NovaRole::Executor);
@@ -250,8 +259,8 @@ impl NovaCore {
         let orchestrator = AgentOrchestrator {
             turn,
             prompts: &self.prompts,
-            plan_steps,
-            iterations: turn.request.max_iterations.unwrap_or(iterations),
+            plan_steps: setting.plan_steps,
+            iterations: turn.request.max_iterations.unwrap_or(setting.iterations),
         };
         let written = orchestrator.process_turn(pipeline, &context).await;
         if let Ok(written) = &written {

@@ -10,6 +10,7 @@ pub mod budget;
 pub mod core;
 mod fitting;
 pub mod instruments;
+pub mod live;
 mod orchestrator;
 pub mod prompts;
 mod recall;

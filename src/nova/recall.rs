@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::accounting::Activity;
-use super::agent::{Task, blank, sha256};
+use super::agent::{Task, announce, blank, sha256};
 use super::budget::TokenRate;
 use super::core::Conversation;
 use super::orchestrator::Context;
@@ -14,7 +14,7 @@ use super::prompts::Prompts;
 use super::turn::{Embedded, Errand, Stop, Turn};
 use crate::record::{
     ErrorCode, ErrorInfo, MemoryDocument, MemoryRecalled, NovaEvent, NovaRole, NovaStage,
-    NovaState, NovaStep, SessionSummary, StepStarted,
+    NovaState, NovaStep, SessionSummary,
 };
 
 /// What is told to the agents, and what the oldest turns came to, where that was summed up anew.
@@ -67,15 +67,7 @@ fn begin(turn: &Turn, stage: NovaStage, input: &str) -> NovaStep {
         answers: false,
     };
     let step = blank(turn, &task);
-    turn.log.announce(NovaEvent::StepStarted(StepStarted {
-        step: step.number,
-        agent_name: step.agent_name.clone(),
-        role: step.role,
-        stage,
-        iteration: None,
-        model: None,
-        answers: false,
-    }));
+    announce(turn, &task, &step, None);
     step
 }
 

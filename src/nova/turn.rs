@@ -14,7 +14,7 @@ use crate::record::{
     ErrorCode, ErrorInfo, MemoryDocument, ModelEnvironment, ModelName, NovaEvent, NovaRequest,
     NovaRole, NovaStage, NovaStep, Parameters, TurnStage,
 };
-use crate::run::engine::Engine;
+use crate::run::engine::{Engine, Unit};
 use crate::run::events::EventLog;
 use crate::run::queue::Queue;
 
@@ -75,6 +75,19 @@ pub struct Placed {
     pub is_loaded: bool,
 }
 
+/// Who answers what the agents ask.
+pub enum Voice {
+    /// Models.
+    Models(Lent),
+    /// Models, in a run: each call is one of its requests.
+    Run {
+        /// The step of the run.
+        unit: Arc<Unit>,
+        /// Which turn of the session it is, from 1.
+        turn: u32,
+    },
+}
+
 /// Why a turn has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -100,8 +113,8 @@ pub struct Turn {
     pub engine: Arc<Engine>,
     /// Whose turn it is.
     pub queue: Queue,
-    /// What measures.
-    pub lent: Lent,
+    /// Who answers the agents.
+    pub voice: Voice,
     /// Where events are announced.
     pub log: EventLog<NovaEvent>,
     /// Who keeps things.

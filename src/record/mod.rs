@@ -19,6 +19,7 @@ mod nova;
 mod objective;
 mod parameters;
 mod prompt;
+mod replay;
 mod request;
 mod response;
 mod result;
@@ -55,6 +56,7 @@ pub use nova::{
 pub use objective::{Goodput, Objective, ObjectiveOutcome, Relation, Statistic};
 pub use parameters::Parameters;
 pub use prompt::{NewPrompt, SavedPrompt};
+pub use replay::{LiveTurn, PinnedCall, ReplayMode, SessionBenchmark, SessionReplay, SessionStep};
 pub use request::{
     BenchmarkRequest, Execution, FieldError, KeepAlive, Limits, Think, ThinkLevel, only_object,
 };

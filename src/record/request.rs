@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Cooldown, Load, ModelName, Parameters, Synthetic};
+use super::{Cooldown, Load, ModelName, Parameters, SessionReplay, Synthetic};
 
 /// Fewest repetitions by which models can be told apart at all.
 const FEWEST_TO_DECIDE: u32 = 5;
@@ -32,6 +32,9 @@ pub struct BenchmarkRequest {
     /// Prompts that are made up, in place of given ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthetic: Option<Synthetic>,
+    /// The session of the agents that the prompts are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<SessionReplay>,
     /// Models to measure, `NAME` or `NAME@BACKEND`; each at most once.
     pub models: Vec<String>,
     /// Generation parameters; they are really sent to the model.
@@ -194,6 +197,7 @@ impl BenchmarkRequest {
             prompt: Some(prompt.into()),
             prompts: Vec::new(),
             synthetic: None,
+            replay: None,
             models,
             parameters: Parameters::default(),
             system: None,
@@ -236,6 +240,7 @@ impl BenchmarkRequest {
         let mut check = Check::default();
         self.check_prompts(limits, &mut check);
         self.check_synthetic(limits.max_prompt_bytes, &mut check);
+        self.check_replay(&mut check);
         self.check_models(limits, default_backend, &mut check);
         self.parameters.check(&mut check);
         check.range("/repetitions", Some(self.repetitions), 1, 1000);
@@ -408,6 +413,17 @@ impl Check {
             pointer: pointer.to_owned(),
             message: message.to_owned(),
         });
+    }
+
+    /// Checks a part, whose pointers stand behind `at`.
+    pub(super) fn nested(&mut self, at: &str, check: impl FnOnce(&mut Self)) {
+        let mut own = Self::default();
+        check(&mut own);
+        let errors = own.errors.into_iter().map(|it| FieldError {
+            pointer: format!("{at}{}", it.pointer),
+            ..it
+        });
+        self.errors.extend(errors);
     }
 
     pub(super) fn into_errors(self) -> Vec<FieldError> {

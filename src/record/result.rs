@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::{ClockError, CooledDown, Energy};
+use super::{ClockError, CooledDown, Energy, SessionStep};
 
 /// One request to one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
@@ -22,6 +22,9 @@ pub struct BenchmarkResult {
     /// Stage of a sweep that it belongs to; null where there was none.
     #[serde(default)]
     pub stage: Option<Stage>,
+    /// The step of a session that it stands for; absent where no session was replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<SessionStep>,
     /// Measured while other requests of the run were working.
     pub contended: bool,
     /// Ended with a `done` chunk and an output that is not empty.

@@ -17,7 +17,7 @@ use super::events::EventLog;
 use super::plan::{Plan, Step};
 use crate::backend::stream::{Bounds, News};
 use crate::backend::transport::Transport;
-use crate::backend::{Backend, Backends, Words};
+use crate::backend::{self, Backend, Backends, Words};
 use crate::config::{BackendConfig, SamplingConfig};
 use crate::machine::{Machine, MachineError};
 use crate::measure::timeline::{Outcome, Timeline};
@@ -31,10 +31,12 @@ mod instrument;
 mod machines;
 mod phases;
 mod teller;
+mod unit;
 mod watched;
 
 pub use self::instrument::{Asked, Instrument, Labels};
 pub use self::machines::Machines;
+pub use self::unit::Unit;
 
 /// What every run needs.
 pub struct Engine {
@@ -89,6 +91,11 @@ impl Job {
         self.planned.fetch_sub(requests, Ordering::Relaxed);
     }
 
+    /// Its models are meant to work at the same time.
+    fn is_contended(&self) -> bool {
+        self.request.execution == Execution::Concurrent && self.plan.models.len() > 1
+    }
+
     /// What stands before the prompt of a step: nothing, or what stands before no other of any run.
     fn prefix(&self, step: &Step) -> Option<String> {
         let make = || {
@@ -140,30 +147,7 @@ pub async fn run(
     job: Arc<Job>,
     results: mpsc::Sender<Finished>,
 ) -> Result<Seen, MachineError> {
-    let backends = job.plan.models.iter().map(|it| it.backend.clone());
-    let log = job.log.clone();
-    let (instrument, machines) = Instrument::start(
-        engine,
-        &backends.collect(),
-        job.calibration.clone(),
-        job.cancel.clone(),
-        move |backend, sample| {
-            log.announce(RunEvent::SampleTaken(SampleTaken {
-                backend: backend.map(str::to_owned),
-                sample: sample.clone(),
-            }));
-        },
-    )
-    .await?;
-    instrument.settle().await;
-    let walker = Walker {
-        instrument,
-        job: Arc::clone(&job),
-        results,
-        kept: Arc::default(),
-        next_index: Arc::new(AtomicU32::new(job.plan.total())),
-        is_warm: Arc::default(),
-    };
+    let (walker, machines) = Walker::begin(engine, &job, results).await?;
     for phase in 0..job.plan.phases.len() {
         if !job.cancel.is_cancelled() {
             walker.walk(phase).await;
@@ -175,7 +159,7 @@ pub async fn run(
 
 /// Sends the requests of a plan.
 #[derive(Clone)]
-struct Walker {
+pub struct Walker {
     instrument: Instrument,
     job: Arc<Job>,
     results: mpsc::Sender<Finished>,
@@ -188,6 +172,39 @@ struct Walker {
 }
 
 impl Walker {
+    /// Begins to look at the machines; requests may be sent then.
+    pub async fn begin(
+        engine: Arc<Engine>,
+        job: &Arc<Job>,
+        results: mpsc::Sender<Finished>,
+    ) -> Result<(Self, Machines), MachineError> {
+        let backends = job.plan.models.iter().map(|it| it.backend.clone());
+        let log = job.log.clone();
+        let (instrument, machines) = Instrument::start(
+            engine,
+            &backends.collect(),
+            job.calibration.clone(),
+            job.cancel.clone(),
+            move |backend, sample| {
+                log.announce(RunEvent::SampleTaken(SampleTaken {
+                    backend: backend.map(str::to_owned),
+                    sample: sample.clone(),
+                }));
+            },
+        )
+        .await?;
+        instrument.settle().await;
+        let walker = Self {
+            instrument,
+            job: Arc::clone(job),
+            results,
+            kept: Arc::default(),
+            next_index: Arc::new(AtomicU32::new(job.plan.total())),
+            is_warm: Arc::default(),
+        };
+        Ok((walker, machines))
+    }
+
     /// One request and its result; `false` where no more shall be sent.
     async fn send(&self, step: &Step, due: Option<Instant>) -> bool {
         let job = &self.job;
@@ -229,12 +246,15 @@ impl Walker {
         if job.cancel.is_cancelled() {
             return None;
         }
-        let concurrent =
-            job.request.execution == Execution::Concurrent && job.plan.models.len() > 1;
         let told = self.told(step);
         let prefix = job.prefix(step);
+        let call = job.request.pinned_call(step.prompt);
+        let mut own = call.map(|call| job.request.of_call(call));
+        let own_context = own
+            .as_mut()
+            .and_then(|own| backend::leave_fixed_context(backend.as_ref(), own));
         let asked = Asked {
-            request: &job.request,
+            request: own.as_ref().unwrap_or(&job.request),
             model,
             environment: job.models.get(step.model),
             words: told.words(),
@@ -246,35 +266,57 @@ impl Walker {
                 repetition: step.repetition,
                 warmup: step.warmup,
                 stage: step.stage,
-                contended: concurrent,
+                session_step: call.map(|call| &call.step),
+                contended: job.is_contended(),
                 cooled_down,
             },
         };
-        let started = RunEvent::RequestStarted(RequestStarted {
+        let unloaded = if job.request.cold_start && !step.warmup {
+            self.unload(backend.as_ref(), &model.name).await
+        } else {
+            Ok(())
+        };
+        self.tell_start(step);
+        if let Err(reason) = unloaded {
+            return Some(self.instrument.unsent(&asked, reason));
+        }
+        let (backend, cancel) = (backend.as_ref(), &job.cancel);
+        let mut result = self.timed(step, &asked, backend, cancel, &mut |_| ()).await;
+        result.notes.extend(own_context);
+        Some(result)
+    }
+
+    fn tell_start(&self, step: &Step) {
+        let job = &self.job;
+        let model = &job.plan.models[step.model];
+        job.log.announce(RunEvent::RequestStarted(RequestStarted {
             request: step.index,
             model_index: u32::try_from(step.model).unwrap_or(u32::MAX),
             model: model.name.clone(),
             backend: model.backend.clone(),
             repetition: step.repetition,
             warmup: step.warmup,
-        });
-        let unloaded = if job.request.cold_start && !step.warmup {
-            self.unload(backend.as_ref(), &model.name).await
-        } else {
-            Ok(())
+        }));
+    }
+
+    /// Sends a request and tells what comes, the run's readers and `hear`.
+    async fn timed(
+        &self,
+        step: &Step,
+        asked: &Asked<'_>,
+        backend: &dyn Backend,
+        cancel: &CancellationToken,
+        hear: &mut (dyn FnMut(&News<'_>) + Send),
+    ) -> BenchmarkResult {
+        let mut teller = Teller::new(step, &self.job.log);
+        let mut hear = |others, news: News<'_>| {
+            teller.hear(others, &news);
+            hear(&news);
         };
-        job.log.announce(started);
-        if let Err(reason) = unloaded {
-            return Some(self.instrument.unsent(&asked, reason));
-        }
-        let mut teller = Teller::new(step, &job.log);
-        let mut hear = |others, news: News<'_>| teller.hear(others, &news);
         let instrument = &self.instrument;
-        let result = instrument
-            .measure(&asked, backend.as_ref(), &job.cancel, &mut hear)
-            .await;
+        let result = instrument.measure(asked, backend, cancel, &mut hear).await;
         teller.tell();
-        Some(result)
+        result
     }
 
     /// Unloads a model, unless the run is to stop meanwhile.

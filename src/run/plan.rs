@@ -99,7 +99,12 @@ impl Plan {
             None => vec![Phase::Lanes(lanes(
                 request,
                 models.len(),
-                prompts.len(),
+                // Of a live session each step is the whole of it.
+                if request.live_turns().is_some() {
+                    1
+                } else {
+                    prompts.len()
+                },
                 &mut counter,
             ))],
             Some(load) => (0..models.len())

@@ -57,6 +57,7 @@ fn result() -> BenchmarkResult {
         repetition: 1,
         warmup: false,
         stage: None,
+        step: None,
         contended: false,
         success: true,
         error: None,

@@ -96,6 +96,8 @@ mod tests {
             "page.js",
             "explore.js",
             "live.js",
+            "nova.js",
+            "pace.js",
             "htmx.min.js",
             "htmx-licence.txt",
         ] {

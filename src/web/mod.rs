@@ -13,6 +13,7 @@ mod form;
 mod history;
 mod login;
 mod machine;
+mod nova;
 mod page;
 mod prompts;
 mod report;
@@ -60,7 +61,8 @@ pub fn routes(app: &App) -> Route {
         .at("/trend", get(trend::view))
         .at("/ui/system", get(system::view))
         .at("/login", get(login::view).post(login::login))
-        .at("/assets/:hash/:file", get(assets::asset))
+        .at("/assets/:hash/:file", get(assets::asset));
+    let pages = nova::add_to(pages)
         .data(app.clone())
         .around(page::with_error_pages);
     Route::new().nest_no_strip("/", pages)

@@ -10,7 +10,8 @@ use super::charts::{self, Series, View};
 use super::{figures, machine, run_form, sweep, trend};
 use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record::{
-    BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics,
+    BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo,
+    ModelSummaryStatistics,
 };
 
 /// Of one answer so much is shown, bytes; the rest is in the record.
@@ -222,12 +223,19 @@ pub fn shortened(text: &str) -> (String, bool) {
     cut(text, MOST_TEXT)
 }
 
-fn cut(text: &str, most: usize) -> (String, bool) {
+/// The first bytes of a text, whole characters, and whether there are more.
+pub fn cut(text: &str, most: usize) -> (String, bool) {
     let end = text.floor_char_boundary(most);
     (
         text.get(..end).unwrap_or_default().to_owned(),
         end < text.len(),
     )
+}
+
+/// Whether the requests of a run differ by what was asked.
+fn has_prompts(request: &BenchmarkRequest) -> bool {
+    let made_up = request.synthetic.map_or(0, |it| it.prompts);
+    made_up > 1 || request.all_prompts().len() > 1 || request.replay.is_some()
 }
 
 /// Everything that the page shows.
@@ -255,8 +263,7 @@ pub fn values(mut run: BenchmarkResponse, view: View) -> Value {
         "timeline": charts::timeline(&series, &machines, &stalls, view),
         "histogram": charts::histogram(&series),
     });
-    let made_up = run.request.synthetic.map_or(0, |it| it.prompts);
-    let has_prompts = made_up > 1 || run.request.all_prompts().len() > 1;
+    let has_prompts = has_prompts(&run.request);
     // Thinking counts too.
     let most_text = (MOST_TEXT_IN_ALL / (series.len().max(1) * MOST_ANSWERS * 2)).min(MOST_TEXT);
     let answers: Vec<Answers> = series
@@ -442,10 +449,10 @@ fn answers(series: &Series, has_prompts: bool, most_text: usize) -> Answers {
                     && it.thinking == result.thinking
             });
             let (text, is_cut) = cut(&result.response, most_text);
-            let about = if has_prompts {
-                figures::excerpt(&result.prompt, 60)
-            } else {
-                String::new()
+            let about = match &result.step {
+                Some(step) => step.to_string(),
+                None if has_prompts => figures::excerpt(&result.prompt, 60),
+                None => String::new(),
             };
             let gap = if has_prompts { ": " } else { "" };
             Answer {

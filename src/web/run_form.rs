@@ -4,14 +4,14 @@
 //! A field is called as its JSON pointer in the request, without the first slash; that is how the
 //! API's messages find the field that they speak of. The rules themselves are the request's own.
 
-mod fields;
+pub mod fields;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use self::fields::{Field, GROUPS, Kind, LOAD, PARAMETERS};
+use self::fields::{Field, GROUPS, Group, Kind, LOAD, PARAMETERS};
 use super::form::Fields;
 use crate::record::{
     BenchmarkRequest, Cooldown, Execution, FieldError, KeepAlive, Load, LoadPattern, Parameters,
@@ -52,15 +52,20 @@ pub fn untouched() -> Fields {
     fields
 }
 
-/// The groups with what was typed and what is wrong.
+/// The groups of this form with what was typed and what is wrong.
 pub fn groups(fields: &Fields, errors: &Messages) -> Vec<ShownGroup> {
+    shown(&GROUPS, fields, errors)
+}
+
+/// Groups of any form with what was typed and what is wrong.
+pub fn shown(groups: &[Group], fields: &Fields, errors: &Messages) -> Vec<ShownGroup> {
     let shown = |field: &Field| ShownField {
         field: *field,
         id: field.name.replace('/', "-"),
         value: fields.text(field.name).to_owned(),
         errors: errors.get(field.name).cloned().unwrap_or_default(),
     };
-    GROUPS
+    groups
         .iter()
         .map(|group| {
             let fields: Vec<ShownField> = group.fields.iter().map(shown).collect();
@@ -103,10 +108,7 @@ pub fn by_field(errors: &[FieldError]) -> Messages {
 
 /// The request that the form makes, and which fields could not be read. Those are left out of it.
 pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
-    let mut reader = Reader {
-        fields,
-        errors: Vec::new(),
-    };
+    let mut reader = Reader::new(fields);
     let load = reader.load();
     let synthetic = reader.synthetic();
     let request = BenchmarkRequest {
@@ -117,6 +119,7 @@ pub fn read(fields: &Fields) -> (BenchmarkRequest, Vec<FieldError>) {
             .then(|| fields.text("prompt").to_owned()),
         prompts: lines(fields.text("prompts")),
         synthetic,
+        replay: None,
         unique_prefix: fields
             .filled("unique_prefix")
             .map(|choice| choice == "true"),
@@ -161,7 +164,8 @@ fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-fn lines(text: &str) -> Vec<String> {
+/// Lines that are not empty.
+pub fn lines(text: &str) -> Vec<String> {
     text.lines()
         .filter(|line| !line.trim().is_empty())
         .map(str::to_owned)
@@ -201,12 +205,22 @@ fn execution(text: &str) -> Execution {
     }
 }
 
-struct Reader<'a> {
+/// Reads what was typed, and notes what cannot be read.
+pub struct Reader<'a> {
     fields: &'a Fields,
-    errors: Vec<FieldError>,
+    /// What could not be read.
+    pub errors: Vec<FieldError>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// A reader of these fields.
+    pub fn new(fields: &'a Fields) -> Self {
+        Self {
+            fields,
+            errors: Vec::new(),
+        }
+    }
+
     fn wrong(&mut self, name: &str, message: impl Into<String>) {
         self.errors.push(FieldError {
             pointer: format!("/{name}"),
@@ -221,7 +235,8 @@ impl Reader<'_> {
             .map(|text| text.replace('−', "-").replace(',', "."))
     }
 
-    fn decimal(&mut self, name: &str) -> Option<f64> {
+    /// A number; `None` where nothing was typed.
+    pub fn decimal(&mut self, name: &str) -> Option<f64> {
         let text = self.typed(name)?;
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
         if number.is_none() {
@@ -239,7 +254,8 @@ impl Reader<'_> {
         number
     }
 
-    fn count(&mut self, name: &str) -> u32 {
+    /// A number that must be there; 0 where it cannot be read.
+    pub fn count(&mut self, name: &str) -> u32 {
         if self.fields.filled(name).is_none() {
             self.wrong(name, "give a number");
             return 0;
@@ -307,7 +323,8 @@ impl Reader<'_> {
         })
     }
 
-    fn positive(&mut self, name: &str) -> Option<u32> {
+    /// A whole number that is not negative; `None` where nothing was typed.
+    pub fn positive(&mut self, name: &str) -> Option<u32> {
         let number = self.whole(name)?;
         let fits = u32::try_from(number).ok();
         if fits.is_none() {
@@ -316,7 +333,8 @@ impl Reader<'_> {
         fits
     }
 
-    fn parameters(&mut self) -> Parameters {
+    /// Generation parameters.
+    pub fn parameters(&mut self) -> Parameters {
         let mut given = Map::new();
         for field in &PARAMETERS {
             let key = field.name.trim_start_matches("parameters/");
@@ -348,7 +366,7 @@ impl Reader<'_> {
 }
 
 /// Whether the form has a place for all of a request: each further prompt on a line, and one made-up
-/// prompt; tags without spaces, stop texts without line breaks, seeds of a load that fit.
+/// prompt; tags without spaces, stop texts without line breaks, seeds of a load that fit; no session.
 pub fn has_place(request: &BenchmarkRequest) -> bool {
     let mut more = request.all_prompts().into_iter().skip(1);
     let made_up = request.synthetic;
@@ -360,6 +378,7 @@ pub fn has_place(request: &BenchmarkRequest) -> bool {
         && !request.tags.iter().any(|tag| tag.contains([' ', ',']))
         && u32::try_from(seed).is_ok()
         && patience.is_none()
+        && request.replay.is_none()
         && made_up.is_none_or(|it| it.prompts == 1 && it.seed == 0)
 }
 

@@ -16,19 +16,22 @@ use crate::record::{FieldError, ModelSummary};
 
 /// Models of one backend, to choose from.
 #[derive(Debug, Serialize)]
-struct Group {
+pub struct Group {
     backend: String,
     is_reference: bool,
     is_default: bool,
-    models: Vec<Choice>,
+    /// Those that write text.
+    pub models: Vec<Choice>,
     error: Option<String>,
 }
 
 /// A model to choose.
 #[derive(Debug, Serialize)]
-struct Choice {
-    value: String,
-    selected: bool,
+pub struct Choice {
+    /// `NAME@BACKEND`.
+    pub value: String,
+    /// It is chosen.
+    pub selected: bool,
     #[serde(flatten)]
     model: ModelSummary,
 }
@@ -92,22 +95,28 @@ pub async fn start(app: Data<&App>, body: Body) -> Result<Response, Problem> {
     }
 }
 
-fn is_told(errors: &[FieldError], pointer: &str) -> bool {
+pub fn is_told(errors: &[FieldError], pointer: &str) -> bool {
     errors.iter().any(|it| it.pointer == pointer)
 }
 
 /// The form once more, with what was typed and what is wrong.
 async fn again(app: &App, fields: Fields, error: AppError) -> Result<Response, Problem> {
+    let (status, told) = refusal(error, "/models");
+    show(app, status, fields, &told).await
+}
+
+/// What a form says of why it was refused, and the status of that. What is wrong with a model that is not
+/// there stands at the field that names models.
+pub fn refusal(error: AppError, names_models: &str) -> (u16, Told) {
     let is_about_models = matches!(
         error,
         AppError::UnknownModel { .. } | AppError::UnknownBackend { .. }
     );
     let mut problem = Problem::from(error);
     if is_about_models {
-        let message = problem.detail.clone();
         problem.errors.push(FieldError {
-            pointer: "/models".into(),
-            message,
+            pointer: names_models.to_owned(),
+            message: problem.detail.clone(),
         });
     }
     let told = Told {
@@ -115,7 +124,7 @@ async fn again(app: &App, fields: Fields, error: AppError) -> Result<Response, P
         general: problem.errors.is_empty().then_some(problem.detail),
         done: None,
     };
-    show(app, problem.status, fields, &told).await
+    (problem.status, told)
 }
 
 /// The whole page with these fields.
@@ -172,7 +181,7 @@ pub async fn prompt_part(app: &App, fields: &Fields, told: &Told) -> serde_json:
 }
 
 /// A list of what is wrong, each with the field's id.
-fn mistakes(errors: &Messages) -> Vec<(String, String, &String)> {
+pub fn mistakes(errors: &Messages) -> Vec<(String, String, &String)> {
     let each = errors
         .iter()
         .flat_map(|(name, messages)| messages.iter().map(move |it| (name, it)));
@@ -184,7 +193,7 @@ fn mistakes(errors: &Messages) -> Vec<(String, String, &String)> {
 }
 
 /// The default backend first, the reference last.
-fn groups(app: &App, backends: Vec<BackendModels>) -> Vec<Group> {
+pub fn groups(app: &App, backends: Vec<BackendModels>) -> Vec<Group> {
     let mut groups: Vec<Group> = backends
         .into_iter()
         .map(|BackendModels { backend, models }| {
@@ -216,7 +225,7 @@ fn groups(app: &App, backends: Vec<BackendModels>) -> Vec<Group> {
 
 /// What a newcomer most likely means: the only model, the only loaded one, or, where the model
 /// server gives none, one that needs no server.
-fn preselected(groups: &[Group]) -> Option<String> {
+pub fn preselected(groups: &[Group]) -> Option<String> {
     let of_servers = || {
         groups
             .iter()
@@ -238,7 +247,7 @@ fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
 }
 
 /// Marks what was chosen. What is not in the list, now or ever, goes to those named by hand.
-fn select(groups: &mut [Group], fields: &mut Fields) {
+pub fn select(groups: &mut [Group], fields: &mut Fields) {
     let mut others: Vec<String> = Vec::new();
     for name in run_form::models(fields) {
         let mut choices = groups.iter_mut().flat_map(|group| {

@@ -7,27 +7,9 @@
   const page = document.getElementById("live");
   const find = (id) => document.getElementById(id);
 
-  // Without a chunk for so long a model counts as stuck, whatever its pace, in milliseconds.
-  const STUCK_AFTER = 5000;
-  // Slow is so many times its own usual gap, but not a pause that nobody notices.
-  const SLOW_FACTOR = 10;
-  const SLOW_AT_LEAST = 500;
-  // So long nobody wonders about a first chunk: a large model is loaded meanwhile.
-  const SLOW_START = 30000;
-  const GAPS_SHOWN = 60;
+  const { GAPS_KEPT, SLOW_START, announce, append, seconds, shown } = Pace;
   // ms
   const FOLLOWED_FOR = 2000;
-
-  const SIGNS = { waiting: "○", loading: "◌", thinking: "◔", writing: "●", slow: "◑", stuck: "‼", lost: "?", done: "✓", failed: "✕" };
-
-  const shown = (value) => (Math.abs(value) < 99.95 ? value.toPrecision(3) : value.toFixed(0));
-  const seconds = (value) => {
-    if (value === null || value === undefined) {
-      return "–";
-    }
-    return value < 0.9995 ? `${shown(value * 1000)} ms` : `${value < 100 ? value.toPrecision(3) : value.toFixed(0)} s`;
-  };
-  const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
   class Column {
     constructor(element) {
@@ -46,15 +28,7 @@
     }
 
     state(name, words) {
-      const line = this.part(".state");
-      if (line.dataset.state !== name) {
-        line.dataset.state = name;
-        this.part(".sign").textContent = SIGNS[name];
-      }
-      const text = this.part(".words");
-      if (text.textContent !== words) {
-        text.textContent = words;
-      }
+      return Pace.state(this.part(".state"), name, words);
     }
 
     counted() {
@@ -72,9 +46,7 @@
       this.request = event.request;
       this.sent = performance.now();
       this.sentOffset = runOffset;
-      this.offset = null;
-      this.chunks = 0;
-      this.gaps = [];
+      this.chunks = new Pace.Chunks();
       this.phase = "loading";
       this.what = event.warmup ? "warm-up" : `repetition ${event.repetition}`;
       this.answer.textContent = "";
@@ -97,20 +69,14 @@
       if (event.request !== this.request || this.sent === null) {
         return;
       }
-      const since = event.chunks - this.chunks;
-      if (this.offset !== null && since > 0) {
-        this.gaps.push((event.offset - this.offset) / since);
-        this.gaps = this.gaps.slice(-GAPS_SHOWN);
-      }
-      this.chunks = event.chunks;
-      this.offset = event.offset;
+      this.chunks.came(event.offset, event.chunks);
       this.atLeast(event.offset);
       if (event.thinking) {
         this.thinking.hidden = false;
-        this.append(this.thinking, event.thinking);
+        append(this.thinking, event.thinking);
       }
       if (event.text) {
-        this.append(this.answer, event.text);
+        append(this.answer, event.text);
       }
       this.phase = event.text ? "writing" : "thinking";
       this.part(".first").textContent = seconds(event.time_to_first_chunk);
@@ -119,14 +85,6 @@
       }
       this.draw();
       this.tick(performance.now());
-    }
-
-    append(element, text) {
-      const isAtEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
-      element.append(text);
-      if (isAtEnd) {
-        element.scrollTop = element.scrollHeight;
-      }
     }
 
     finished(event) {
@@ -163,9 +121,10 @@
     }
 
     draw() {
-      const most = Math.max(...this.gaps, 1e-9);
-      const step = 200 / (GAPS_SHOWN - 1);
-      const points = this.gaps.map((gap, index) => `${(index * step).toFixed(1)} ${(26 - (gap / most) * 24).toFixed(1)}`);
+      const { gaps } = this.chunks;
+      const most = Math.max(...gaps, 1e-9);
+      const step = 200 / (GAPS_KEPT - 1);
+      const points = gaps.map((gap, index) => `${(index * step).toFixed(1)} ${(26 - (gap / most) * 24).toFixed(1)}`);
       this.part(".spark .line").setAttribute("d", points.length > 1 ? `M${points.join("L")}` : "");
     }
 
@@ -179,7 +138,7 @@
         return;
       }
       this.part(".elapsed").textContent = seconds((now - this.sent) / 1000);
-      if (this.offset === null) {
+      if (this.chunks.offset === null) {
         const waited = now - this.sent;
         if (waited > SLOW_START) {
           this.state("slow", `${this.what}: nothing yet after ${Math.floor(waited / 1000)} s; loading, reading the prompt, or stuck`);
@@ -188,17 +147,18 @@
         }
         return;
       }
-      const silence = now - this.sent - this.offset * 1000;
-      const usual = this.gaps.length > 2 ? median(this.gaps) * 1000 : Infinity;
-      if (silence > Math.max(STUCK_AFTER, usual < Infinity ? SLOW_FACTOR * usual : 0)) {
-        if (this.element.querySelector(".state").dataset.state !== "stuck") {
-          announce(`${this.label} may be stuck`, true);
-        }
-        this.state("stuck", `${this.what}: stuck? Nothing for ${Math.floor(silence / 1000)} s`);
-      } else if (silence > Math.max(SLOW_FACTOR * usual, SLOW_AT_LEAST)) {
-        this.state("slow", `${this.what}: slow, the next chunk takes longer than usual`);
-      } else {
-        this.state(this.phase, `${this.what}: ${this.phase}`);
+      const silence = now - this.sent - this.chunks.offset * 1000;
+      switch (this.chunks.judge(silence)) {
+        case "stuck":
+          if (this.state("stuck", `${this.what}: stuck? Nothing for ${Math.floor(silence / 1000)} s`)) {
+            announce(`${this.label} may be stuck`, true);
+          }
+          break;
+        case "slow":
+          this.state("slow", `${this.what}: slow, the next chunk takes longer than usual`);
+          break;
+        default:
+          this.state(this.phase, `${this.what}: ${this.phase}`);
       }
     }
   }
@@ -293,16 +253,6 @@
     }
     const gpus = sample.gpus.map(device).filter(Boolean).map((words) => `, GPU ${words}`).join("");
     others.get(backend).textContent = `Machine of ${backend}: CPU ${percent(sample.cpu_percent)}, memory ${percent(sample.memory_percent)}${gpus}`;
-  }
-
-  // A screen reader hears of progress, but not of every request of a quick run.
-  let announced = 0;
-  function announce(words, isUrgent = false) {
-    const now = performance.now();
-    if (isUrgent || now - announced > 5000) {
-      announced = now;
-      find("announcement").textContent = words;
-    }
   }
 
   const source = new EventSource(`/api/benchmarks/${encodeURIComponent(page.dataset.run)}/events`);

@@ -1,6 +1,7 @@
 //! Agents over real sockets, with the reference server behind them.
 
 mod ask;
+mod benchmark;
 mod invalid;
 mod many;
 mod memory;

@@ -20,7 +20,7 @@ use crate::record::{
 };
 
 /// What a backend answered about its models.
-struct Known {
+pub(super) struct Known {
     backend: Arc<dyn Backend>,
     models: Vec<ModelSummary>,
     version: Option<String>,
@@ -200,7 +200,7 @@ impl App {
     }
 
     /// A model for each role.
-    async fn place_roles(
+    pub(super) async fn place_roles(
         &self,
         request: &NovaRequest,
         model: Option<String>,

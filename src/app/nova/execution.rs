@@ -12,7 +12,7 @@ use super::recall;
 use super::sessions::thoughts;
 use crate::clock::time_of_day;
 use crate::nova::core::{Conversation, Message, Outcome};
-use crate::nova::turn::{Embedded, Errand, Placed};
+use crate::nova::turn::{Embedded, Errand, Placed, Voice};
 use crate::record::{
     ErrorCode, ErrorInfo, MemoryDocument, MemoryScope, ModelName, NovaEvent, NovaResponse,
     NovaRole, NovaSession, NovaStatus, NovaStep, NovaTurn, RunId, TurnFinished, TurnStarted,
@@ -89,10 +89,9 @@ impl TurnExecution {
             queue: self.app.inner.queue.clone(),
             log: self.log.clone(),
             cancel: self.cancel.clone(),
-            lent,
+            voice: Voice::Models(lent),
             errands,
-            plan_steps: self.app.config.nova.plan_steps,
-            iterations: self.app.config.nova.iterations,
+            setting: self.app.nova_setting(),
         };
         let core = std::sync::Arc::clone(&agents.core);
         let task =

@@ -92,6 +92,17 @@ impl App {
         Ok(turns.await?)
     }
 
+    /// The same with their steps, without the chunks of those.
+    pub async fn turns_with_steps(
+        &self,
+        id: &RunId,
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<NovaTurn>, AppError> {
+        let (limit, detail) = (limit.min(MOST_TURNS), TurnDetail::Steps);
+        Ok(self.inner.store.turns(id, after, limit, detail).await?)
+    }
+
     /// A turn of a session, by its number or its id, with every step and chunk.
     pub async fn turn_of(&self, session: &RunId, turn: &str) -> Result<NovaTurn, AppError> {
         self.nova_session(session).await?;

@@ -94,7 +94,7 @@ pub struct TurnStage {
 }
 
 /// An agent began.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct StepStarted {
     /// Number of the step in its turn, from 0.
     pub step: u32,
@@ -110,10 +110,12 @@ pub struct StepStarted {
     pub model: Option<String>,
     /// What it writes is the answer.
     pub answers: bool,
+    /// Since the turn began, s.
+    pub offset: f64,
 }
 
 /// An agent came further.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct StepProgress {
     /// Number of the step in its turn, from 0.
     pub step: u32,
@@ -121,6 +123,8 @@ pub struct StepProgress {
     pub phase: StepPhase,
     /// How many others go before it, while it waits.
     pub position: Option<u32>,
+    /// Since the turn began, s.
+    pub offset: f64,
 }
 
 /// What a call of a model is at.
@@ -139,7 +143,7 @@ pub enum StepPhase {
 }
 
 /// Text came. Chunks that came close together are told in one event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct TokensArrived {
     /// Number of the step in its turn, from 0.
     pub step: u32,
@@ -149,6 +153,10 @@ pub struct TokensArrived {
     pub thinking: String,
     /// It belongs to the answer.
     pub answers: bool,
+    /// Chunks of the step until now.
+    pub chunks: u32,
+    /// Since the turn began, s.
+    pub offset: f64,
 }
 
 /// Documents were recalled.

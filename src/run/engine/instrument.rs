@@ -19,7 +19,7 @@ use crate::measure;
 use crate::measure::timeline::{Outcome, Timeline};
 use crate::record::{
     BenchmarkRequest, BenchmarkResult, Calibration, CooledDown, ErrorInfo, Location,
-    ModelEnvironment, ModelName, Placement, Sample, Stage,
+    ModelEnvironment, ModelName, Placement, Sample, SessionStep, Stage,
 };
 
 /// Machines that are looked at, and the way to send something meanwhile. Cheap to clone.
@@ -67,6 +67,8 @@ pub struct Labels<'a> {
     pub warmup: bool,
     /// Stage of a sweep.
     pub stage: Option<Stage>,
+    /// Step of a session that it stands for.
+    pub session_step: Option<&'a SessionStep>,
     /// Other requests are meant to go on at the same time.
     pub contended: bool,
     /// The pause before it.
@@ -228,6 +230,7 @@ impl Instrument {
             repetition: labels.repetition,
             warmup: labels.warmup,
             stage: labels.stage,
+            step: labels.session_step.cloned(),
             contended,
             success: measured.success,
             error: measured.error,

@@ -15,6 +15,7 @@ pub fn result(send: f64, offsets: &[f64]) -> BenchmarkResult {
         repetition: 1,
         warmup: false,
         stage: None,
+        step: None,
         contended: false,
         success: true,
         error: None,

@@ -38,7 +38,13 @@ pub struct Field {
     pub options: &'static [(&'static str, &'static str)],
 }
 
-const fn field(name: &'static str, kind: Kind, label: &'static str, hint: &'static str) -> Field {
+/// A field without a first value.
+pub const fn field(
+    name: &'static str,
+    kind: Kind,
+    label: &'static str,
+    hint: &'static str,
+) -> Field {
     Field {
         name,
         label,

@@ -5,7 +5,7 @@ use crate::support;
 #[tokio::test]
 async fn every_page_has_a_title_landmarks_and_one_heading() {
     let server = support::start().await;
-    for path in ["/", "/history", "/compare", "/ui/system"] {
+    for path in ["/", "/nova", "/history", "/compare", "/ui/system"] {
         let page = server.page(path).await;
         page.holds(
             200,
@@ -63,6 +63,7 @@ async fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
     let id = server.benchmark(&super::QUICK).await;
     for path in [
         "/",
+        "/nova",
         "/history",
         "/compare",
         &format!("/compare?ids={id}"),
