@@ -112,13 +112,17 @@ pub fn of(operation: &str) -> Examples {
     }
 }
 
-/// Of a text that holds runs.
+/// Of a text that holds runs or a session.
 pub fn documents(content_type: &str) -> String {
     if content_type.starts_with("text/csv") {
         return format!(
             "run_id,model,backend,success,time_to_first_chunk_s\r\n{},llama3.2:1b,ollama,true,0.121\r\n",
             id()
         );
+    }
+    if content_type.starts_with("text/markdown") {
+        return "# The sky\n\n## Turn 1\n\n### Prompt\n\n```text\nWhy is the sky blue?\n```\n"
+            .into();
     }
     let mut document = json!(queued(request()));
     document["status"] = json!(Status::Cancelled);

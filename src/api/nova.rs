@@ -8,11 +8,11 @@ use poem::web::Data;
 use poem::web::sse::Event;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::EventStream;
-use poem_openapi::{ApiResponse, Object, OpenApi, ResponseContent};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, ResponseContent};
 use serde::{Deserialize, Serialize};
 
 use super::benchmarks::{given_up, keep_alive, next_link, parse_event_id, parse_id};
-use super::payload::{Answer, Body};
+use super::payload::{Answer, Body, Markdown};
 use super::problem::{Failure, Problem};
 use super::prompts::Deleted;
 use super::{ClientGone, Part};
@@ -98,6 +98,35 @@ enum Kept {
     Document(Answer<MemoryDocument>),
 }
 
+/// As what a session is exported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum SessionFormat {
+    /// To begin one like it.
+    #[default]
+    Json,
+    /// To read.
+    Markdown,
+}
+
+/// A whole session.
+#[expect(clippy::large_enum_variant, reason = "there is one an answer")]
+#[derive(ResponseContent)]
+enum ExportedSession {
+    /// To begin one like it.
+    Checkpoint(Answer<NovaCheckpoint>),
+    /// To read.
+    Text(Markdown),
+}
+
+/// A session was exported.
+#[derive(ApiResponse)]
+enum SessionExport {
+    /// The session, in the format that was asked for.
+    #[oai(status = 200)]
+    Whole(ExportedSession),
+}
+
 /// Where a session is to be branched off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
@@ -155,6 +184,17 @@ fn stream(app: &App, events: NovaEventStream) -> Events {
         })
 }
 
+/// Over when the client of a request has closed its connection.
+pub fn client_gone(http: &poem::Request) -> impl Future<Output = ()> + use<> {
+    let gone = http.extensions().get::<ClientGone>().cloned();
+    async move {
+        match &gone {
+            Some(ClientGone(gone)) => gone.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 #[OpenApi]
 impl Nova {
     /// Ask the agents
@@ -184,14 +224,7 @@ impl Nova {
             let events = app.turn_events(&id, None).await?;
             return Ok(Asked::Turn(Told::Events(stream(&app, events))));
         }
-        let gone = http.extensions().get::<ClientGone>().cloned();
-        let gone = async {
-            match &gone {
-                Some(ClientGone(gone)) => gone.cancelled().await,
-                None => std::future::pending().await,
-            }
-        };
-        let turn = app.wait_for_turn(&id, gone).await?;
+        let turn = app.wait_for_turn(&id, client_gone(http)).await?;
         Ok(Asked::Turn(Told::Whole(Answer(turn.response))))
     }
 
@@ -401,7 +434,7 @@ impl Sessions {
 
     /// Export a session
     ///
-    /// A checkpoint: everything that is needed to begin one like it elsewhere.
+    /// A checkpoint: everything that is needed to begin one like it elsewhere; or a text to read.
     #[oai(
         path = "/api/nova/sessions/:id/export",
         method = "get",
@@ -413,8 +446,20 @@ impl Sessions {
         app: Data<&App>,
         /// Id of the session, 24 hexadecimal digits.
         id: Path<String>,
-    ) -> Result<Answer<NovaCheckpoint>, Failure> {
-        Ok(Answer(app.export_session(&parse_id(&id)?).await?))
+        /// `json` (a checkpoint, where absent) or `markdown`.
+        format: Query<Option<SessionFormat>>,
+    ) -> Result<SessionExport, Failure> {
+        let id = parse_id(&id)?;
+        Ok(match format.0.unwrap_or_default() {
+            SessionFormat::Json => {
+                let checkpoint = app.export_session(&id).await?;
+                SessionExport::Whole(ExportedSession::Checkpoint(Answer(checkpoint)))
+            }
+            SessionFormat::Markdown => {
+                let text = Markdown(app.session_text(&id).await?);
+                SessionExport::Whole(ExportedSession::Text(text))
+            }
+        })
     }
 
     /// Begin a session with what is in a checkpoint

@@ -2,12 +2,15 @@
 
 use super::examples::{Examples, id, moment, queued};
 use super::nova::{Forgotten, ForkRequest};
+use sha2::{Digest, Sha256};
+
 use crate::record::{
-    BenchmarkResult, Execution, MemoryDocument, NewMemory, NewSession, NovaCheckpoint, NovaEvent,
-    NovaMetrics, NovaPipeline, NovaRequest, NovaResponse, NovaRole, NovaSession, NovaStage,
-    NovaState, NovaStatus, NovaStep, NovaTurn, Parameters, PinnedCall, RecallReason, ReplayMode,
-    SessionBenchmark, SessionPatch, SessionReplay, SessionStep, TokensArrived, TurnAccounting,
-    TurnFinished, TurnStarted,
+    BenchmarkResult, DifferenceKind, Execution, MemoryDocument, NewMemory, NewSession,
+    NovaCheckpoint, NovaEvent, NovaMetrics, NovaPipeline, NovaRequest, NovaResponse, NovaRole,
+    NovaSession, NovaSetting, NovaStage, NovaState, NovaStatus, NovaStep, NovaTurn, Parameters,
+    PinnedCall, RecallReason, ReplayMode, ReplayReport, ReplayedStep, RoleModel, SessionBenchmark,
+    SessionPatch, SessionReplay, SessionStep, StepDifference, StepHashes, TextDifference,
+    TokensArrived, TurnAccounting, TurnFinished, TurnReplay, TurnReplayMode, TurnStarted,
 };
 
 /// The examples of an operation, whose step is what was measured of a request; empty where it neither
@@ -21,23 +24,6 @@ pub fn of(operation: &str, result: &BenchmarkResult) -> Examples {
         },
         "followTurn" => Examples::answer(events(&turn())),
         "cancelTurn" => Examples::answer(cancelled(turn().response)),
-        "beginSession" => {
-            let wanted = NewSession {
-                title: Some("The sky".into()),
-                ..NewSession::default()
-            };
-            Examples::exchange(wanted, session())
-        }
-        "listSessions" => Examples::answer([session()]),
-        "getSession" | "closeSession" => Examples::answer(session()),
-        "changeSession" => {
-            let patch = SessionPatch {
-                title: Some("The sky".into()),
-                ..SessionPatch::default()
-            };
-            Examples::exchange(patch, session())
-        }
-        "forkSession" => Examples::exchange(ForkRequest { turn: 1 }, session()),
         "listTurns" => {
             let mut turn = turn();
             turn.response.steps.clear();
@@ -60,8 +46,40 @@ pub fn of(operation: &str, result: &BenchmarkResult) -> Examples {
             let request = wanted.clone().request(prompts, replay, "");
             Examples::exchange(wanted, queued(request))
         }
+        "replayTurn" => {
+            let turn = turn();
+            let wanted = TurnReplay {
+                mode: TurnReplayMode::Rerun,
+                model: Some("qwen3:0.6b".into()),
+            };
+            Examples::exchange(wanted, replayed(&turn))
+        }
         "exportSession" => Examples::answer(checkpoint(turn())),
         "importSession" => Examples::exchange(checkpoint(turn()), session()),
+        other => of_keeping(other),
+    }
+}
+
+/// The same of what is kept: sessions by themselves, and the memory.
+fn of_keeping(operation: &str) -> Examples {
+    match operation {
+        "beginSession" => {
+            let wanted = NewSession {
+                title: Some("The sky".into()),
+                ..NewSession::default()
+            };
+            Examples::exchange(wanted, session())
+        }
+        "listSessions" => Examples::answer([session()]),
+        "getSession" | "closeSession" => Examples::answer(session()),
+        "changeSession" => {
+            let patch = SessionPatch {
+                title: Some("The sky".into()),
+                ..SessionPatch::default()
+            };
+            Examples::exchange(patch, session())
+        }
+        "forkSession" => Examples::exchange(ForkRequest { turn: 1 }, session()),
         "listMemory" => Examples::answer([MemoryDocument {
             score: None,
             found_by: None,
@@ -94,6 +112,52 @@ fn replay(turn: &NovaTurn) -> SessionReplay {
         mode: ReplayMode::Pinned,
         calls: calls.collect(),
         turns: Vec::new(),
+    }
+}
+
+/// A turn that another model carried out in another way.
+fn replayed(turn: &NovaTurn) -> ReplayReport {
+    let response = &turn.response;
+    let hashes = |output: &str| StepHashes {
+        prompt_sha256: hex::encode(Sha256::digest("Why is the sky blue?")),
+        output_sha256: hex::encode(Sha256::digest(output)),
+    };
+    let text = "Light is scattered.";
+    let steps = response.steps.iter().map(|step| ReplayedStep {
+        number: step.number,
+        agent_name: step.agent_name.clone(),
+        role: step.role,
+        stage: step.stage,
+        iteration: step.iteration,
+        model: Some("qwen3:0.6b@ollama".into()),
+        hashes: hashes(text),
+        identical: false,
+    });
+    ReplayReport {
+        session_id: response.session_id.clone(),
+        turn_id: response.turn_id.clone(),
+        number: turn.number,
+        mode: TurnReplayMode::Rerun,
+        identical: false,
+        status: NovaStatus::Completed,
+        text: text.into(),
+        recorded_text_sha256: hashes(&response.text).output_sha256,
+        text_sha256: hashes(text).output_sha256,
+        first_difference: Some(StepDifference {
+            step: Some(2),
+            agent_name: "executor".into(),
+            kind: DifferenceKind::Output,
+            recorded: Some(hashes(&response.text)),
+            replayed: Some(hashes(text)),
+            text: Some(TextDifference {
+                word: 2,
+                character: 7,
+                baseline: response.text.clone(),
+                candidate: text.into(),
+            }),
+        }),
+        steps: steps.collect(),
+        error: None,
     }
 }
 
@@ -207,6 +271,32 @@ fn turn(result: &BenchmarkResult) -> NovaTurn {
             questions: Vec::new(),
             error: None,
         },
+        setting: Some(setting()),
+    }
+}
+
+fn setting() -> NovaSetting {
+    let model = RoleModel {
+        model: "llama3.2:1b@ollama".into(),
+        digest: None,
+        parameters: Parameters {
+            num_ctx: Some(4096),
+            num_predict: Some(1024),
+            ..Parameters::default()
+        },
+        context_size: 4096,
+        most_output: 1024,
+    };
+    let roles = NovaRole::ALL.into_iter();
+    NovaSetting {
+        models: roles
+            .map(|role| (role.as_str().to_owned(), model.clone()))
+            .collect(),
+        plan_steps: 4,
+        iterations: 3,
+        counted_characters: 0,
+        counted_tokens: 0,
+        summary: None,
     }
 }
 

@@ -171,6 +171,25 @@ impl<T: Type + Serialize> IntoResponse for Answer<T> {
     }
 }
 
+/// A text in Markdown.
+pub struct Markdown(pub String);
+
+impl Payload for Markdown {
+    const CONTENT_TYPE: &'static str = "text/markdown";
+
+    fn schema_ref() -> MetaSchemaRef {
+        String::schema_ref()
+    }
+}
+
+impl IntoResponse for Markdown {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .content_type("text/markdown; charset=utf-8")
+            .body(self.0)
+    }
+}
+
 impl<T: Type> ApiResponse for Answer<T> {
     fn meta() -> MetaResponses {
         MetaResponses {

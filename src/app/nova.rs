@@ -5,6 +5,7 @@ mod asking;
 mod benchmark;
 mod events;
 mod execution;
+mod replay;
 mod sessions;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use super::{App, AppError};
 use crate::backend::Backend;
 use crate::clock::time_of_day;
 use crate::config::Config;
+use crate::nova::budget::TokenRate;
 use crate::nova::core::{NovaCore, Setting};
 use crate::nova::prompts::Prompts;
 use crate::record::{
@@ -183,7 +185,19 @@ impl App {
         Setting {
             plan_steps: nova.plan_steps,
             iterations: nova.iterations,
+            rate: TokenRate::default(),
         }
+    }
+
+    /// Takes in a turn that goes on, unless there are as many as may be.
+    fn take_in(&self, id: RunId, turn: ActiveTurn) -> Result<(), AppError> {
+        let mut active = self.inner.agents.active();
+        let waiting = active.len();
+        if waiting >= self.config.nova.max_turns {
+            return Err(AppError::QueueFull { waiting });
+        }
+        active.insert(id, turn);
+        Ok(())
     }
 
     /// A text as an embedding, where there is a model for that and it works.

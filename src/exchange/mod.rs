@@ -7,12 +7,14 @@
 
 mod extended;
 mod extra;
+mod markdown;
 mod reading;
 mod rows;
 mod splitter;
 mod writing;
 
 pub use self::extra::Extra;
+pub use self::markdown::session as session_text;
 pub use self::reading::{Incoming, read, read_value};
 pub use self::rows::{Gatherer, header, write_rows};
 pub use self::splitter::{Piece, Splitter};

@@ -64,6 +64,7 @@ pub use surroundings::{is_elsewhere, placement_sentences, samples_of, surround};
 pub use sustained::{RateCourse, rate_change_sentences};
 pub use sweep::{load_stage, most_in_flight};
 pub use tally::{MOST_EXACT, Tallies, Tally};
+pub use text_difference::first_difference;
 pub use trend::trend;
 pub use validity::validity;
 pub use wording::significant;

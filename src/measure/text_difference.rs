@@ -7,7 +7,7 @@ const SHOWN: usize = 60;
 const SHOWN_BEFORE: usize = 20;
 
 /// The first difference between two texts; `None` where they are equal.
-pub(super) fn first_difference(baseline: &str, candidate: &str) -> Option<TextDifference> {
+pub fn first_difference(baseline: &str, candidate: &str) -> Option<TextDifference> {
     if baseline == candidate {
         return None;
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::accounting::Activity;
+use super::instruments::Lent;
 use super::turn::{Errand, Placed, Stop, Turn, Voice};
 use crate::backend::Words;
 use crate::backend::stream::News;
@@ -16,7 +17,7 @@ use crate::record::{
     NovaStage, NovaStep, Parameters, SessionStep, StepPhase, StepProgress, StepStarted,
     SystemImpact, Throughput, Timing, TokensArrived,
 };
-use crate::run::engine::{Asked, Labels};
+use crate::run::engine::{Asked, Labels, Unit};
 
 /// Chunks that come faster than this are told in one event.
 const TELL_INTERVAL: Duration = Duration::from_millis(20);
@@ -40,6 +41,8 @@ pub struct Task {
     pub format: Option<Value>,
     /// What it writes is the answer.
     pub answers: bool,
+    /// What was noticed while its prompt was put together.
+    pub notes: Vec<String>,
 }
 
 /// What a step is before anything has come of it.
@@ -77,7 +80,7 @@ pub fn blank(turn: &Turn, task: &Task) -> NovaStep {
         system_impact: SystemImpact::default(),
         energy: None,
         documents: Vec::new(),
-        notes: Vec::new(),
+        notes: task.notes.clone(),
         chunks: None,
     }
 }
@@ -119,7 +122,19 @@ pub async fn call(turn: &Turn, task: &Task) -> Result<NovaStep, Stop> {
     turn.spend(Activity::Queue, begun, admitted);
     step.queue_time = (admitted - begun).as_secs_f64();
     if ticket.is_some() {
-        let result = ask(turn, task, placed, &step).await?;
+        let result = match &turn.voice {
+            Voice::Tape(tape) => tape.answer(&step),
+            Voice::Models(lent) => ask(turn, task, placed, &step, Ear::Turn(lent)).await?,
+            Voice::Run { unit, turn: number } => {
+                let of_session = SessionStep::of(*number, &step);
+                ask(turn, task, placed, &step, Ear::Run(unit, &of_session)).await?
+            }
+        };
+        // Somebody stopped it then, and stops it now.
+        let is_cancelled = |it: &ErrorInfo| it.code == ErrorCode::Cancelled;
+        if result.error.as_ref().is_some_and(is_cancelled) {
+            turn.cancel.cancel();
+        }
         take(&mut step, result, placed);
     } else {
         step.error = Some(cancelled());
@@ -161,11 +176,21 @@ fn progress(turn: &Turn, step: &NovaStep, phase: StepPhase, position: Option<u32
     }));
 }
 
+/// Who measures a call.
+#[derive(Clone, Copy)]
+enum Ear<'a> {
+    /// What looks at the machines for turns.
+    Turn(&'a Lent),
+    /// A run, of which the call is a request.
+    Run(&'a Unit, &'a SessionStep),
+}
+
 async fn ask(
     turn: &Turn,
     task: &Task,
     placed: &Placed,
     step: &NovaStep,
+    ear: Ear<'_>,
 ) -> Result<BenchmarkResult, Stop> {
     let backend = turn.engine.backends.get(&placed.name.backend);
     let Some(backend) = backend.cloned() else {
@@ -199,15 +224,14 @@ async fn ask(
     let mut teller = Teller::new(turn, task, step);
     let sent = Instant::now();
     let (backend, cancel) = (backend.as_ref(), &turn.cancel);
-    let result = match &turn.voice {
-        Voice::Models(lent) => {
+    let result = match ear {
+        Ear::Turn(lent) => {
             let mut hear = |_, news: News<'_>| teller.hear(&news);
             let instrument = lent.instrument();
             instrument.measure(&asked, backend, cancel, &mut hear).await
         }
-        Voice::Run { unit, turn } => {
-            let of_session = SessionStep::of(*turn, step);
-            asked.labels = unit.labels(&task.prompt, Some(&of_session));
+        Ear::Run(unit, of_session) => {
+            asked.labels = unit.labels(&task.prompt, Some(of_session));
             asked.locate = true;
             let mut hear = |news: &News<'_>| teller.hear(news);
             unit.send(&asked, backend, cancel, &mut hear).await

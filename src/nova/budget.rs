@@ -18,6 +18,8 @@ const OUTPUT_SHARE: u64 = 4;
 const DOCUMENT_SHARE: u64 = 4;
 /// Part of what is left after the prompt that a summary may take.
 const SUMMARY_SHARE: u64 = 6;
+/// Part of what is left after the prompt that is kept for what agents write for each other, at most.
+const KEPT_SHARE: u64 = 3;
 /// Longest summary, tokens.
 const LONGEST_SUMMARY: u64 = 256;
 /// A shorter summary says nothing, tokens.
@@ -48,6 +50,23 @@ impl TokenRate {
         }
         let rate = self.characters as f64 / self.tokens as f64;
         rate.clamp(*BELIEVABLE.start(), *BELIEVABLE.end())
+    }
+
+    /// Characters and tokens that were counted.
+    pub fn counted(self) -> (u64, u64) {
+        (self.characters, self.tokens)
+    }
+
+    /// What was counted before.
+    pub fn from_counted(characters: u64, tokens: u64) -> Self {
+        Self { characters, tokens }
+    }
+
+    /// Characters that so many tokens have, rather too few than too many.
+    pub fn characters(self, tokens: u64) -> usize {
+        let characters = (tokens as f64 * self.characters_a_token() / CAUTION).floor();
+        // No context has more than fit into 64 bits.
+        format!("{characters:.0}").parse().unwrap_or(usize::MAX)
     }
 
     /// Tokens of a text that nobody counted, rather too many than too few.
@@ -94,6 +113,11 @@ impl Context {
         let wanted = self.num_predict.unwrap_or(self.num_ctx / OUTPUT_SHARE);
         wanted.min(self.num_ctx / 2)
     }
+
+    /// Room for a prompt.
+    pub fn room(self) -> u64 {
+        (self.num_ctx - self.output()).saturating_sub(FRAME)
+    }
 }
 
 /// Everything that a model could be told.
@@ -108,6 +132,8 @@ pub struct Parts<'a> {
     pub exchanges: &'a [Part<'a>],
     /// What is asked now.
     pub prompt: Part<'a>,
+    /// What is kept for what agents write for each other, as far as the prompt leaves that much, tokens.
+    pub kept: u64,
 }
 
 /// What is told, what is not, and how much room that leaves.
@@ -164,6 +190,8 @@ pub fn fit(context: Context, rate: TokenRate, parts: Parts<'_>) -> Result<Fit, P
             num_ctx: context.num_ctx,
         });
     };
+    let kept = parts.kept.min(left / KEPT_SHARE);
+    left -= kept;
     let counts = |parts: &[Part<'_>]| parts.iter().map(|part| part.count(rate)).collect();
     let (documents, exchanges): (Vec<u64>, Vec<u64>) =
         (counts(parts.documents), counts(parts.exchanges));
@@ -203,6 +231,7 @@ pub fn fit(context: Context, rate: TokenRate, parts: Parts<'_>) -> Result<Fit, P
     };
     fit.documents = places(true);
     fit.documents_left_out = places(false);
+    left += kept;
     fit.tokens = room - left;
     fit.output_tokens = context.num_ctx - fit.tokens;
     Ok(fit)
@@ -249,6 +278,7 @@ mod tests {
             documents,
             exchanges,
             prompt: counted(28),
+            kept: 0,
         }
     }
 

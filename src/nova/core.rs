@@ -13,6 +13,7 @@ use super::accounting;
 use super::budget::TokenRate;
 use super::instruments::Instruments;
 use super::orchestrator::{AgentOrchestrator, Written};
+use super::pausing::Resumed;
 use super::prompts::Prompts;
 use super::recall;
 use super::turn::{Errand, Placed, Progress, Stop, Turn, Voice};
@@ -48,18 +49,29 @@ pub struct Exchange {
 }
 
 /// What was said in a session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conversation {
     /// What the oldest turns came to.
     pub summary: Option<SessionSummary>,
     /// The turns after those, oldest first.
     pub exchanges: Vec<Exchange>,
+    /// Work of the last one that goes on; what it was asked is in there.
+    pub resumed: Option<Resumed>,
 }
 
 impl Conversation {
-    /// From the turns of a session, oldest first. Those without a text have nothing to tell.
-    pub fn new(summary: Option<SessionSummary>, turns: Vec<NovaTurn>) -> Self {
+    /// From the turns of a session, oldest first, for a turn of this pipeline. Those without a text have
+    /// nothing to tell.
+    pub fn new(
+        summary: Option<SessionSummary>,
+        mut turns: Vec<NovaTurn>,
+        pipeline: NovaPipeline,
+    ) -> Self {
         let told = summary.as_ref().map_or(0, |it| it.through);
+        let resumed = turns.last().and_then(|it| Resumed::of(it, pipeline));
+        if resumed.is_some() {
+            turns.pop();
+        }
         let exchanges = turns
             .into_iter()
             .filter(|turn| turn.number > told && !turn.response.text.trim().is_empty())
@@ -71,6 +83,7 @@ impl Conversation {
         Self {
             exchanges: exchanges.collect(),
             summary,
+            resumed,
         }
     }
 }
@@ -108,6 +121,8 @@ pub struct Setting {
     pub plan_steps: u32,
     /// Most rounds of experts, where the request names no number.
     pub iterations: u32,
+    /// How many tokens a text has, as far as the servers of the models have told.
+    pub rate: TokenRate,
 }
 
 /// What came of a message.
@@ -161,6 +176,11 @@ impl NovaCore {
     /// A backend that the agents may ask.
     pub fn backend(&self, name: &str) -> Option<Arc<dyn Backend>> {
         self.engine.backends.get(name).cloned()
+    }
+
+    /// How many tokens a text has for a model, as far as its server has told.
+    pub fn rate(&self, model: &ModelName) -> TokenRate {
+        self.rates().get(model).copied().unwrap_or_default()
     }
 
     fn rates(&self) -> MutexGuard<'_, HashMap<ModelName, TokenRate>> {
@@ -220,7 +240,10 @@ impl NovaCore {
         };
         let worked = self.work(&turn, pipeline, conversation, setting).await;
         let ended = Instant::now();
-        self.observe(&turn);
+        // What a record tells was taken in when it was made.
+        if !matches!(turn.voice, Voice::Tape(_)) {
+            self.observe(&turn);
+        }
         watch.abort();
         let after = wished
             .get()
@@ -236,13 +259,13 @@ impl NovaCore {
         setting: Setting,
     ) -> Worked {
         let mut state = NovaState::default();
-        let executor = turn.models.get(&NovaRole::Executor);
-        let rate = executor.and_then(|it| self.rates().get(&it.name).copied());
+        let rate = setting.rate;
         let desk = recall::Desk {
             turn,
             prompts: &self.prompts,
-            rate: rate.unwrap_or_default(),
+            rate,
         };
+        let resumed = conversation.resumed.clone();
         let recalled = desk.recall(conversation, &mut state).await;
         let recalled = match recalled {
             Ok(recalled) => recalled,
@@ -261,10 +284,15 @@ impl NovaCore {
             prompts: &self.prompts,
             plan_steps: setting.plan_steps,
             iterations: turn.request.max_iterations.unwrap_or(setting.iterations),
+            rate,
+            resumed: resumed.as_ref(),
         };
         let written = orchestrator.process_turn(pipeline, &context).await;
         if let Ok(written) = &written {
-            state.paused_after = written.paused_after;
+            if let Some((stage, work)) = &written.paused {
+                state.paused_after = Some(*stage);
+                state.paused = Some(work.clone());
+            }
             if turn.request.memory.write
                 && let Err(stop) = recall::remember(turn, &context.prompt, &written.text).await
             {
@@ -299,11 +327,11 @@ fn concluded(turn: &Turn, worked: Worked, ended: Instant, after: Option<Duration
         Ok(Written {
             text,
             questions,
-            paused_after,
+            paused,
         }) => {
             response.text = text;
             response.questions = questions;
-            if let Some(stage) = paused_after {
+            if let Some((stage, _)) = paused {
                 response.status = NovaStatus::AwaitingUser;
                 turn.log.announce(NovaEvent::AwaitingUser(TurnAwaitsUser {
                     stage,

@@ -12,16 +12,21 @@ use crate::record::{ErrorCode, MemoryDocument, NovaRole, NovaStage, NovaState, S
 
 /// What the longest of our templates says around the rest, tokens.
 const TEMPLATE_TOKENS: u64 = 120;
+/// Part of the context that is kept for what agents write for each other.
+const AGENTS_SHARE: u64 = 4;
 
 impl Desk<'_> {
     /// Fits documents and exchanges into the context beside the prompt.
     pub async fn fit(
         &self,
         conversation: Conversation,
+        prompt: String,
         documents: Vec<MemoryDocument>,
         state: &mut NovaState,
     ) -> Result<Recalled, Stop> {
-        let Conversation { summary, exchanges } = conversation;
+        let Conversation {
+            summary, exchanges, ..
+        } = conversation;
         let pairs = exchanges
             .iter()
             .map(|it| format!("{}\n{}", it.prompt, it.answer));
@@ -31,11 +36,11 @@ impl Desk<'_> {
             .map(|it| it.text.clone())
             .chain(pairs)
             .collect();
-        let fit = self.fitted(&told, &documents)?;
+        let fit = self.fitted(&prompt, &told, &documents)?;
         let offset = usize::from(summary.is_some());
         let first = fit.verbatim.start.saturating_sub(offset);
         let mut context = Context {
-            prompt: self.turn.request.prompt.clone(),
+            prompt,
             summary: summary
                 .as_ref()
                 .map(|it| it.text.clone())
@@ -80,7 +85,12 @@ impl Desk<'_> {
         })
     }
 
-    fn fitted(&self, told: &[String], documents: &[MemoryDocument]) -> Result<Fit, Stop> {
+    fn fitted(
+        &self,
+        prompt: &str,
+        told: &[String],
+        documents: &[MemoryDocument],
+    ) -> Result<Fit, Stop> {
         // The smallest context counts: every agent is told the same.
         let placed = self.turn.models.values().min_by_key(|it| it.context_size);
         let Some(placed) = placed else {
@@ -99,7 +109,8 @@ impl Desk<'_> {
             },
             documents: &documents,
             exchanges: &exchanges,
-            prompt: Part::of(&self.turn.request.prompt),
+            prompt: Part::of(prompt),
+            kept: placed.context_size / AGENTS_SHARE,
         };
         let fit = budget::fit(context, self.rate, parts);
         fit.map_err(|error| Stop::failed(ErrorCode::Limit, error.to_string()))
@@ -130,6 +141,7 @@ impl Desk<'_> {
             prompt,
             format: None,
             answers: false,
+            notes: Vec::new(),
         };
         let step = call(self.turn, &task).await?;
         conclude(self.turn, step).await

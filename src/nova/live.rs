@@ -7,12 +7,17 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
+use super::budget::TokenRate;
 use super::core::{Conversation, Exchange, Message, NovaCore, Setting};
+use super::pausing::Resumed;
 use super::turn::{Errand, Placed, Voice};
 use crate::backend::Words;
 use crate::backend::stream::News;
 use crate::machine::MachineError;
-use crate::record::{BenchmarkRequest, LiveTurn, MemoryDocument, ModelName, NovaRequest, NovaRole};
+use crate::record::{
+    BenchmarkRequest, LiveTurn, MemoryDocument, ModelName, NovaPipeline, NovaRequest, NovaRole,
+    SessionSummary,
+};
 use crate::run::engine::{Asked, Engine, Finished, Job, Seen, Unit, Walker};
 use crate::run::events::EventLog;
 use crate::run::plan::Phase;
@@ -51,7 +56,7 @@ pub async fn run(
                 if step.warmup {
                     live.warm_up(&unit).await;
                 } else {
-                    live.carry_out(&unit).await;
+                    Box::pin(live.carry_out(&unit)).await;
                 }
             }
         });
@@ -92,29 +97,38 @@ impl Live {
         unit.send(&asked, backend.as_ref(), &job.cancel, hear).await;
     }
 
+    fn rate(&self, models: &BTreeMap<NovaRole, Placed>) -> TokenRate {
+        let executor = models.get(&NovaRole::Executor);
+        executor.map_or_else(TokenRate::default, |it| self.core.rate(&it.name))
+    }
+
     async fn carry_out(&self, unit: &Arc<Unit>) {
         let job = unit.job();
-        let mut conversation = Conversation::default();
+        let mut summary: Option<SessionSummary> = None;
+        let mut said: Vec<Exchange> = Vec::new();
+        let mut paused: Option<(NovaPipeline, Resumed)> = None;
         let models = self.models.get(unit.step().model).into_iter().flatten();
         let turns = self.turns.iter().zip(&job.plan.prompts).zip(models);
         for ((turn, prompt), models) in turns {
             if job.cancel.is_cancelled() {
                 return;
             }
-            let request = NovaRequest {
-                parameters: turn.parameters.clone(),
-                domains: turn.domains.clone(),
-                max_iterations: turn.max_iterations,
-                memory: turn.memory,
-                pause_after: turn.pause_after,
-                timeout: job.request.timeout,
-                ..NovaRequest::new(prompt.clone())
+            // Another pipeline has no use for what paused.
+            let same = paused.take().filter(|(before, _)| *before == turn.pipeline);
+            let resumed = same.map(|(_, resumed)| resumed);
+            let of_paused = resumed.as_ref().map(|it| it.turn);
+            let told = said.iter().filter(|it| Some(it.number) != of_paused);
+            let conversation = Conversation {
+                summary: summary.clone(),
+                exchanges: told.cloned().collect(),
+                resumed,
             };
+            let request = request(turn, prompt, job.request.timeout);
             let (errands, inbox) = mpsc::channel(1);
             let message = Message {
                 pipeline: turn.pipeline,
                 request,
-                conversation: conversation.clone(),
+                conversation,
                 models: models.clone(),
                 embedding: None::<ModelName>,
                 // The run holds its backends already; calls still wait for each other.
@@ -126,22 +140,51 @@ impl Live {
                     turn: turn.turn,
                 },
                 errands,
-                setting: self.setting,
+                setting: Setting {
+                    rate: self.rate(models),
+                    ..self.setting
+                },
             };
             let (outcome, ()) = tokio::join!(
                 self.core.process_message(message),
                 keep_nothing(inbox, &turn.documents)
             );
-            conversation.summary = outcome.summary.or(conversation.summary);
-            let answer = outcome.response.text;
-            if !answer.trim().is_empty() {
-                conversation.exchanges.push(Exchange {
+            let response = outcome.response;
+            let work = response.state.paused_after.zip(response.state.paused);
+            paused = work.map(|(stage, work)| {
+                let turn_number = turn.turn;
+                let resumed = Resumed {
+                    turn: turn_number,
+                    stage,
+                    work,
+                };
+                (turn.pipeline, resumed)
+            });
+            if !response.text.trim().is_empty() {
+                said.push(Exchange {
                     number: turn.turn,
                     prompt: prompt.clone(),
-                    answer,
+                    answer: response.text,
                 });
             }
+            if let Some(renewed) = outcome.summary {
+                said.retain(|it| it.number > renewed.through);
+                summary = Some(renewed);
+            }
         }
+    }
+}
+
+/// What was asked for, with another prompt and bound of time.
+fn request(turn: &LiveTurn, prompt: &str, timeout: Option<f64>) -> NovaRequest {
+    NovaRequest {
+        parameters: turn.parameters.clone(),
+        domains: turn.domains.clone(),
+        max_iterations: turn.max_iterations,
+        memory: turn.memory,
+        pause_after: turn.pause_after,
+        timeout,
+        ..NovaRequest::new(prompt.to_owned())
     }
 }
 

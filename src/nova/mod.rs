@@ -7,12 +7,15 @@
 pub mod accounting;
 mod agent;
 pub mod budget;
+mod contributions;
 pub mod core;
 mod fitting;
 pub mod instruments;
 pub mod live;
 mod orchestrator;
+pub mod pausing;
 pub mod prompts;
 mod recall;
 pub mod shape;
+pub mod tape;
 pub mod turn;

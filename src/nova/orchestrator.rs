@@ -5,12 +5,15 @@ use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::agent::{Task, call, conclude, conclude_json};
+use super::budget::{self, TokenRate};
+use super::contributions;
+use super::pausing::{self, Resumed};
 use super::prompts::{Contribution, Exchange, Prompts, Template, Values};
 use super::shape::{Experts, Plan, Shape, Summary, Verdict, WhatIsWrong};
 use super::turn::{Stop, Turn};
 use crate::record::{
     ErrorCode, JsonOutcome, MemoryDocument, NovaEvent, NovaPipeline, NovaRole, NovaStage, NovaStep,
-    TurnIteration,
+    PausedWork, TurnIteration,
 };
 
 /// Most goals, questions and reasons: more than a small model can keep in mind.
@@ -63,32 +66,17 @@ impl<'a> Base<'a> {
 }
 
 /// A step of a plan, or the field of an expert, and what came of it.
-type Found = (String, String);
-
-fn contributions(found: &[Found]) -> Vec<Contribution<'_>> {
-    let each = found.iter().map(|(name, text)| Contribution { name, text });
-    each.collect()
-}
+pub type Found = (String, String);
 
 /// What the agents wrote.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Written {
     /// The answer.
     pub text: String,
     /// What they want to know from the user.
     pub questions: Vec<String>,
-    /// The stage that the turn paused after.
-    pub paused_after: Option<NovaStage>,
-}
-
-impl Written {
-    fn paused(text: String, questions: Vec<String>, stage: NovaStage) -> Self {
-        Self {
-            text,
-            questions,
-            paused_after: Some(stage),
-        }
-    }
+    /// The stage that the turn paused after, and what there is until then.
+    pub paused: Option<(NovaStage, PausedWork)>,
 }
 
 /// Lets agents work.
@@ -101,6 +89,10 @@ pub struct AgentOrchestrator<'a> {
     pub plan_steps: u32,
     /// Most rounds of experts.
     pub iterations: u32,
+    /// How many tokens a text has, as far as is known.
+    pub rate: TokenRate,
+    /// Paused work that goes on.
+    pub resumed: Option<&'a Resumed>,
 }
 
 /// Who shall do something.
@@ -129,7 +121,13 @@ impl Place {
         }
     }
 
-    fn task(self, prompt: String, format: Option<Value>, answers: bool) -> Task {
+    fn task(
+        self,
+        prompt: String,
+        format: Option<Value>,
+        answers: bool,
+        notes: Vec<String>,
+    ) -> Task {
         let role = self.role.as_str();
         Task {
             agent_name: match &self.domain {
@@ -142,6 +140,7 @@ impl Place {
             prompt,
             format,
             answers,
+            notes,
         }
     }
 }
@@ -160,7 +159,11 @@ impl AgentOrchestrator<'_> {
                 .map(|it| it.text.as_str())
                 .collect();
             let text = texts.join("\n\n");
-            return Ok(Written::paused(text, Vec::new(), NovaStage::Recall));
+            return Ok(Written::paused(
+                text,
+                NovaStage::Recall,
+                pausing::begun(context),
+            ));
         }
         match pipeline {
             NovaPipeline::Turn => self.plan_and_execute(context).await,
@@ -168,88 +171,137 @@ impl AgentOrchestrator<'_> {
         }
     }
 
+    /// Whether the turn ends after this stage; one that was done before does not end it again.
     fn pauses(&self, stage: NovaStage) -> bool {
-        self.turn.request.pause_after == Some(stage)
+        self.turn.request.pause_after == Some(stage) && self.past(stage).is_none()
+    }
+
+    /// The work that goes on, where it had got past this stage.
+    fn past(&self, stage: NovaStage) -> Option<&Resumed> {
+        self.resumed.filter(|it| it.is_past(stage))
     }
 
     async fn plan_and_execute(&self, context: &Context) -> Result<Written, Stop> {
         let (turn, base) = (self.turn, Base::new(context));
-        turn.enter(NovaStage::Planning);
-        let most = self.plan_steps as usize;
-        let wanted = Wanted {
-            place: Place::of(NovaRole::Planner, NovaStage::Planning),
-            template: Template::Planning,
-            most,
+        let steps = match self.past(NovaStage::Planning) {
+            Some(resumed) => resumed.work.plan.clone(),
+            None => self.plan(&base).await?,
         };
-        let fallback = |_: &WhatIsWrong| Plan::fallback(&context.prompt);
-        let plan = self.structured(wanted, base.values(), fallback).await?;
         if self.pauses(NovaStage::Planning) {
-            let text = numbered(&plan.steps);
-            return Ok(Written::paused(text, Vec::new(), NovaStage::Planning));
+            let text = numbered(&steps);
+            let work = PausedWork {
+                plan: steps,
+                ..pausing::begun(context)
+            };
+            return Ok(Written::paused(text, NovaStage::Planning, work));
         }
         turn.enter(NovaStage::Execution);
         let mut found: Vec<Found> = Vec::new();
         // What a plan of one step brings is the answer itself.
-        let steps = if plan.steps.len() > 1 {
-            plan.steps
-        } else {
-            Vec::new()
-        };
+        let steps = if steps.len() > 1 { steps } else { Vec::new() };
         for (step, number) in steps.into_iter().zip(1..) {
-            let done = contributions(&found);
             let values = Values {
                 step: &step,
-                contributions: &done,
                 ..base.values()
             };
-            let prompt = self.render(Template::ExecutionStep, &values)?;
             let place = Place::of(NovaRole::Executor, NovaStage::Execution).in_round(number);
-            let output = self.text(place.task(prompt, None, false)).await?;
+            let (prompt, notes) = self.told(Template::ExecutionStep, &place, &found, values)?;
+            let output = self.text(place.task(prompt, None, false, notes)).await?;
             found.push((step, output));
         }
-        let done = contributions(&found);
-        let values = Values {
-            contributions: &done,
-            ..base.values()
-        };
-        let prompt = self.render(Template::ExecutionAnswer, &values)?;
         let place = Place::of(NovaRole::Executor, NovaStage::Execution);
-        let text = self.text(place.task(prompt, None, true)).await?;
+        let (prompt, notes) =
+            self.told(Template::ExecutionAnswer, &place, &found, base.values())?;
+        let text = self.text(place.task(prompt, None, true, notes)).await?;
         Ok(Written {
             text,
             ..Written::default()
         })
     }
 
-    async fn deliberate(&self, context: &Context) -> Result<Written, Stop> {
-        let (turn, base) = (self.turn, Base::new(context));
-        turn.enter(NovaStage::ProblemUnpacking);
+    async fn plan(&self, base: &Base<'_>) -> Result<Vec<String>, Stop> {
+        self.turn.enter(NovaStage::Planning);
+        let wanted = Wanted {
+            place: Place::of(NovaRole::Planner, NovaStage::Planning),
+            template: Template::Planning,
+            most: self.plan_steps as usize,
+        };
+        let fallback = |_: &WhatIsWrong| Plan::fallback(&base.context.prompt);
+        let plan = self
+            .structured(wanted, &[], base.values(), fallback)
+            .await?;
+        Ok(plan.steps)
+    }
+
+    async fn unpack(&self, base: &Base<'_>) -> Result<Summary, Stop> {
+        self.turn.enter(NovaStage::ProblemUnpacking);
         let wanted = Wanted {
             place: Place::of(NovaRole::Dce, NovaStage::ProblemUnpacking),
             template: Template::ProblemUnpacking,
             most: MOST_POINTS,
         };
-        let fallback = |_: &WhatIsWrong| Summary::fallback(&context.prompt);
-        let mut talk = Talk {
-            state: self.structured(wanted, base.values(), fallback).await?,
-            found: Vec::new(),
-            objections: Vec::new(),
+        let fallback = |_: &WhatIsWrong| Summary::fallback(&base.context.prompt);
+        self.structured(wanted, &[], base.values(), fallback).await
+    }
+
+    async fn deliberate(&self, context: &Context) -> Result<Written, Stop> {
+        let (turn, base) = (self.turn, Base::new(context));
+        let mut talk = match self.past(NovaStage::ProblemUnpacking) {
+            Some(resumed) => Talk {
+                state: resumed.state(),
+                found: resumed.found(),
+                objections: resumed.work.objections.clone(),
+            },
+            None => Talk {
+                state: self.unpack(&base).await?,
+                found: Vec::new(),
+                objections: Vec::new(),
+            },
         };
         if self.pauses(NovaStage::ProblemUnpacking) {
-            return Ok(talk.paused(NovaStage::ProblemUnpacking));
+            return Ok(talk.paused(NovaStage::ProblemUnpacking, context, Vec::new()));
         }
-        let domains = self.assemble(&base, &talk).await?;
+        let domains = match self.past(NovaStage::ExpertiseAssembly) {
+            Some(resumed) => resumed.work.domains.clone(),
+            None => self.assemble(&base, &talk).await?,
+        };
         if self.pauses(NovaStage::ExpertiseAssembly) {
-            let stage = NovaStage::ExpertiseAssembly;
-            return Ok(Written::paused(domains.join("\n"), Vec::new(), stage));
+            let written = talk.paused(NovaStage::ExpertiseAssembly, context, domains);
+            return Ok(written);
         }
+        if self.past(NovaStage::CollaborativeIdeation).is_none() {
+            self.ideate(&base, &mut talk, &domains).await?;
+        }
+        if self.pauses(NovaStage::CollaborativeIdeation) {
+            return Ok(talk.paused(NovaStage::CollaborativeIdeation, context, domains));
+        }
+        turn.enter(NovaStage::Synthesis);
+        let place = Place::of(NovaRole::Dce, NovaStage::Synthesis);
+        let values = talk.values(&base);
+        let (prompt, notes) = self.told(Template::Synthesis, &place, &talk.found, values)?;
+        let text = self.text(place.task(prompt, None, true, notes)).await?;
+        Ok(Written {
+            text,
+            questions: talk.state.questions,
+            paused: None,
+        })
+    }
+
+    /// Rounds of experts and critic, until they agree or have had all of them.
+    async fn ideate(
+        &self,
+        base: &Base<'_>,
+        talk: &mut Talk,
+        domains: &[String],
+    ) -> Result<(), Stop> {
+        let turn = self.turn;
         turn.enter(NovaStage::CollaborativeIdeation);
         for iteration in 1..=self.iterations {
-            let verdict = self.round(&base, &mut talk, &domains, iteration).await?;
+            let verdict = self.round(base, talk, domains, iteration).await?;
             // In the first round the critic has heard no expert yet.
             let converged = verdict.converged && iteration > 1;
             talk.objections.clone_from(&verdict.reasons);
-            talk.state = self.sum_up(&base, &talk, iteration).await?;
+            talk.state = self.sum_up(base, talk, iteration).await?;
             turn.log.announce(NovaEvent::Iteration(TurnIteration {
                 iteration,
                 at_most: self.iterations,
@@ -260,19 +312,7 @@ impl AgentOrchestrator<'_> {
                 break;
             }
         }
-        if self.pauses(NovaStage::CollaborativeIdeation) {
-            return Ok(talk.paused(NovaStage::CollaborativeIdeation));
-        }
-        turn.enter(NovaStage::Synthesis);
-        let said = contributions(&talk.found);
-        let prompt = self.render(Template::Synthesis, &talk.values(&base, &said))?;
-        let place = Place::of(NovaRole::Dce, NovaStage::Synthesis);
-        let text = self.text(place.task(prompt, None, true)).await?;
-        Ok(Written {
-            text,
-            questions: talk.state.questions,
-            paused_after: None,
-        })
+        Ok(())
     }
 
     /// The fields of the experts: those asked for, else those that a model finds.
@@ -288,8 +328,8 @@ impl AgentOrchestrator<'_> {
             most: MOST_EXPERTS,
         };
         let fallback = |_: &WhatIsWrong| Experts::fallback(given);
-        let values = talk.values(base, &[]);
-        let experts = self.structured(wanted, values, fallback).await?;
+        let values = talk.values(base);
+        let experts = self.structured(wanted, &[], values, fallback).await?;
         Ok(experts.experts)
     }
 
@@ -310,10 +350,10 @@ impl AgentOrchestrator<'_> {
             };
             let values = Values {
                 domain,
-                ..talk.values(base, &[])
+                ..talk.values(base)
             };
             let prompt = self.render(Template::ExpertIdeation, &values)?;
-            tasks.push(place.task(prompt, None, false));
+            tasks.push(place.task(prompt, None, false, Vec::new()));
         }
         let experts = join_all(tasks.into_iter().map(|task| self.text(task)));
         let wanted = Wanted {
@@ -321,8 +361,7 @@ impl AgentOrchestrator<'_> {
             template: Template::CriticIdeation,
             most: MOST_POINTS,
         };
-        let said = contributions(&talk.found);
-        let critic = self.structured(wanted, talk.values(base, &said), Verdict::fallback);
+        let critic = self.structured(wanted, &talk.found, talk.values(base), Verdict::fallback);
         let (experts, verdict) = tokio::join!(experts, critic);
         let named = domains.iter().cloned().zip(experts);
         let found = named.map(|(domain, text)| text.map(|text| (domain, text)));
@@ -338,20 +377,50 @@ impl AgentOrchestrator<'_> {
             template: Template::RoundSummary,
             most: MOST_POINTS,
         };
-        let said = contributions(&talk.found);
         let texts: Vec<&str> = talk.found.iter().map(|(_, text)| text.as_str()).collect();
         let texts = texts.join("\n");
         let fallback = |_: &WhatIsWrong| Summary {
             goals: talk.state.goals.clone(),
             ..Summary::fallback(&texts)
         };
-        let values = talk.values(base, &said);
-        self.structured(wanted, values, fallback).await
+        self.structured(wanted, &talk.found, talk.values(base), fallback)
+            .await
     }
 
     fn render(&self, template: Template, values: &Values<'_>) -> Result<String, Stop> {
         let rendered = self.prompts.render(template, values);
         rendered.map_err(|error| Stop::failed(ErrorCode::Server, error.to_string()))
+    }
+
+    /// A prompt with what others found, as far as that fits into the context of whoever is told it; and
+    /// what was done to that.
+    fn told(
+        &self,
+        template: Template,
+        place: &Place,
+        found: &[Found],
+        values: Values<'_>,
+    ) -> Result<(String, Vec<String>), Stop> {
+        let alone = self.render(template, &values)?;
+        let placed = self.turn.models.get(&place.role);
+        let (Some(placed), false) = (placed, found.is_empty()) else {
+            return Ok((alone, Vec::new()));
+        };
+        let context = budget::Context {
+            num_ctx: placed.context_size,
+            num_predict: Some(placed.most_output),
+        };
+        let room = context.room().saturating_sub(self.rate.tokens(&alone));
+        let (told, notes) = contributions::fitted(found, self.rate.characters(room));
+        let said: Vec<Contribution<'_>> = told
+            .iter()
+            .map(|(name, text)| Contribution { name, text })
+            .collect();
+        let values = Values {
+            contributions: &said,
+            ..values
+        };
+        Ok((self.render(template, &values)?, notes))
     }
 
     /// A call for which text is asked.
@@ -365,6 +434,7 @@ impl AgentOrchestrator<'_> {
     async fn structured<T: Shape>(
         &self,
         wanted: Wanted,
+        found: &[Found],
         values: Values<'_>,
         fallback: impl FnOnce(&WhatIsWrong) -> T,
     ) -> Result<T, Stop> {
@@ -379,8 +449,8 @@ impl AgentOrchestrator<'_> {
             shape: &shape,
             ..values
         };
-        let prompt = self.render(template, &values)?;
-        let task = place.task(prompt, Some(T::schema(most)), false);
+        let (prompt, notes) = self.told(template, &place, found, values)?;
+        let task = place.task(prompt, Some(T::schema(most)), false, notes);
         let step = call(self.turn, &task).await?;
         let (wrong, written) = match self.read::<T>(step, most, JsonOutcome::Asked).await? {
             Ok(value) => return Ok(value),
@@ -395,6 +465,7 @@ impl AgentOrchestrator<'_> {
         };
         let again = Task {
             prompt: self.render(Template::Repair, &values)?,
+            notes: Vec::new(),
             ..task
         };
         let step = call(self.turn, &again).await?;
@@ -455,18 +526,30 @@ struct Talk {
 }
 
 impl Talk {
-    fn values<'a>(&'a self, base: &'a Base<'_>, said: &'a [Contribution<'a>]) -> Values<'a> {
+    fn values<'a>(&'a self, base: &'a Base<'_>) -> Values<'a> {
         Values {
             goals: &self.state.goals,
             discussion: &self.state.summary,
             objections: &self.objections,
-            contributions: said,
             ..base.values()
         }
     }
 
-    fn paused(self, stage: NovaStage) -> Written {
-        Written::paused(told(&self.state), self.state.questions, stage)
+    fn paused(self, stage: NovaStage, context: &Context, domains: Vec<String>) -> Written {
+        let text = match stage {
+            NovaStage::ExpertiseAssembly => domains.join("\n"),
+            _ => told(&self.state),
+        };
+        let work = PausedWork {
+            summary: self.state.summary,
+            goals: self.state.goals,
+            questions: self.state.questions,
+            domains,
+            contributions: pausing::contributed(self.found),
+            objections: self.objections,
+            ..pausing::begun(context)
+        };
+        Written::paused(text, stage, work)
     }
 }
 

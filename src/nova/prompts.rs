@@ -48,11 +48,13 @@ pub enum Template {
     Synthesis,
     /// Any: asks once more for JSON that could not be read.
     Repair,
+    /// What is asked, where paused work goes on.
+    Resumption,
 }
 
 impl Template {
     /// Every template.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MemorySummary,
         Self::Planning,
         Self::ExecutionStep,
@@ -64,6 +66,7 @@ impl Template {
         Self::RoundSummary,
         Self::Synthesis,
         Self::Repair,
+        Self::Resumption,
     ];
 
     /// Its file: the role, and what for.
@@ -80,6 +83,7 @@ impl Template {
             Self::RoundSummary => "dce.collaborative_ideation.txt",
             Self::Synthesis => "dce.synthesis.txt",
             Self::Repair => "repair.txt",
+            Self::Resumption => "resumption.txt",
         }
     }
 }
@@ -123,6 +127,10 @@ pub struct Values<'a> {
     pub discussion: &'a str,
     /// What the critic found missing or wrong.
     pub objections: &'a [String],
+    /// What the user was asked meanwhile.
+    pub questions: &'a [String],
+    /// What the user says to that.
+    pub word: &'a str,
     /// The expert's field.
     pub domain: &'a str,
     /// Most elements of the list that is asked for.
@@ -379,6 +387,8 @@ fn sample<T>(with: impl FnOnce(&Values<'_>) -> T) -> T {
         goals: &texts,
         discussion: "a discussion",
         objections: &texts,
+        questions: &texts,
+        word: "an answer",
         domain: "a field",
         most: 3,
         most_words: 100,

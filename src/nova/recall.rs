@@ -10,7 +10,7 @@ use super::agent::{Task, announce, blank, sha256};
 use super::budget::TokenRate;
 use super::core::Conversation;
 use super::orchestrator::Context;
-use super::prompts::Prompts;
+use super::prompts::{Prompts, Template, Values};
 use super::turn::{Embedded, Errand, Stop, Turn};
 use crate::record::{
     ErrorCode, ErrorInfo, MemoryDocument, MemoryRecalled, NovaEvent, NovaRole, NovaStage,
@@ -46,12 +46,29 @@ impl Desk<'_> {
         let turn = self.turn;
         turn.check()?;
         turn.enter(NovaStage::Recall);
-        let documents = if turn.request.memory.read && turn.request.memory.limit > 0 {
-            search(turn).await?
-        } else {
-            Vec::new()
+        let Some(resumed) = &conversation.resumed else {
+            let documents = if turn.request.memory.read && turn.request.memory.limit > 0 {
+                search(turn).await?
+            } else {
+                Vec::new()
+            };
+            let prompt = turn.request.prompt.clone();
+            return self.fit(conversation, prompt, documents, state).await;
         };
-        self.fit(conversation, documents, state).await
+        // Paused work goes on with what it had recalled.
+        state.resumed_turn = Some(resumed.turn);
+        state.resumed_after = Some(resumed.stage);
+        let work = &resumed.work;
+        let values = Values {
+            prompt: &work.prompt,
+            questions: &work.questions,
+            word: &turn.request.prompt,
+            ..Values::default()
+        };
+        let prompt = self.prompts.render(Template::Resumption, &values);
+        let prompt = prompt.map_err(|error| Stop::failed(ErrorCode::Server, error.to_string()))?;
+        let documents = work.documents.clone();
+        self.fit(conversation, prompt, documents, state).await
     }
 }
 
@@ -65,6 +82,7 @@ fn begin(turn: &Turn, stage: NovaStage, input: &str) -> NovaStep {
         prompt: input.to_owned(),
         format: None,
         answers: false,
+        notes: Vec::new(),
     };
     let step = blank(turn, &task);
     announce(turn, &task, &step, None);

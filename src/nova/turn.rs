@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accounting::{Activity, Span};
 use super::instruments::Lent;
+use super::tape::Tape;
 use crate::record::{
     ErrorCode, ErrorInfo, MemoryDocument, ModelEnvironment, ModelName, NovaEvent, NovaRequest,
     NovaRole, NovaStage, NovaStep, Parameters, TurnStage,
@@ -86,6 +87,8 @@ pub enum Voice {
         /// Which turn of the session it is, from 1.
         turn: u32,
     },
+    /// A record.
+    Tape(Tape),
 }
 
 /// Why a turn has no answer.

@@ -45,13 +45,14 @@ pub use id::{InvalidId, RunId};
 pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STAGES, MOST_STREAMS};
 pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
 pub use nova::{
-    JsonOutcome, MOST_ITERATIONS, MemoryDocument, MemoryPage, MemoryRecalled, MemoryScope,
-    MemoryUse, NewMemory, NewSession, NovaCheckpoint, NovaEvent, NovaFork, NovaMetrics,
-    NovaPipeline, NovaRequest, NovaResponse, NovaRole, NovaSession, NovaStage, NovaState,
-    NovaStatus, NovaStep, NovaTurn, RecallReason, SessionPage, SessionPatch, SessionStatus,
-    SessionSummary, StepPhase, StepProgress, StepStarted, TokensArrived, TurnAccounting,
-    TurnAwaitsUser, TurnCancelled, TurnFailed, TurnFinished, TurnIteration, TurnStage, TurnStarted,
-    TurnStep,
+    Contributed, DifferenceKind, JsonOutcome, MOST_ITERATIONS, MemoryDocument, MemoryPage,
+    MemoryRecalled, MemoryScope, MemoryUse, NewMemory, NewSession, NovaCheckpoint, NovaEvent,
+    NovaFork, NovaMetrics, NovaPipeline, NovaRequest, NovaResponse, NovaRole, NovaSession,
+    NovaSetting, NovaStage, NovaState, NovaStatus, NovaStep, NovaTurn, PausedWork, RecallReason,
+    ReplayReport, ReplayedStep, RoleModel, SessionPage, SessionPatch, SessionStatus,
+    SessionSummary, StepDifference, StepHashes, StepPhase, StepProgress, StepStarted,
+    TokensArrived, TurnAccounting, TurnAwaitsUser, TurnCancelled, TurnFailed, TurnFinished,
+    TurnIteration, TurnReplay, TurnReplayMode, TurnStage, TurnStarted, TurnStep,
 };
 pub use objective::{Goodput, Objective, ObjectiveOutcome, Relation, Statistic};
 pub use parameters::Parameters;

@@ -34,6 +34,7 @@ impl Store {
         let calibrations = "select id, document from calibrations";
         self.check_texts::<Calibration>("calibration", calibrations, &mut report)
             .await?;
+        self.check_nova(&mut report, &mut tell).await?;
         Ok(report)
     }
 
@@ -155,7 +156,7 @@ impl Store {
 }
 
 /// A database that is damaged says so instead of answering; other errors are of no damage.
-fn found_or_failed(
+pub(super) fn found_or_failed(
     report: &mut CheckReport,
     id: Option<&str>,
     words: &str,

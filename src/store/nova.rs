@@ -1,5 +1,6 @@
 //! Conversations with agents, and what these remember.
 
+mod check;
 mod checkpoint;
 mod memory;
 mod sessions;

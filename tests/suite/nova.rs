@@ -2,9 +2,12 @@
 
 mod ask;
 mod benchmark;
+mod bounds;
 mod invalid;
 mod many;
 mod memory;
+mod pause;
+mod replay;
 mod sessions;
 mod stop;
 mod structured;

@@ -16,8 +16,9 @@ use crate::clock::time_of_day;
 use crate::nova::turn::Placed;
 use crate::record::{
     BenchmarkRequest, FieldError, ModelEnvironment, ModelName, ModelSummary, NewSession,
-    NovaRequest, NovaResponse, NovaRole, NovaSession, NovaTurn, Parameters, RunId,
+    NovaRequest, NovaResponse, NovaRole, NovaSession, NovaStatus, NovaTurn, Parameters, RunId,
 };
+use crate::store::TurnDetail;
 
 /// What a backend answered about its models.
 pub(super) struct Known {
@@ -36,11 +37,20 @@ impl App {
             Some(id) => Some(self.nova_session(id).await?),
             None => None,
         };
+        let paused = match &session {
+            Some(session) => self.paused_turn(session).await?,
+            None => None,
+        };
         let set = session.as_ref();
         let pipeline = request
             .pipeline
+            .or_else(|| Some(paused.as_ref()?.pipeline))
             .or_else(|| set?.pipeline)
             .unwrap_or_default();
+        let paused = paused.filter(|it| it.pipeline == pipeline);
+        if let Some(paused) = &paused {
+            go_on(&mut request, &paused.request);
+        }
         let limits = self.config.request_limits();
         let problems = request.problems(&limits, &self.config.default_backend, pipeline);
         if !problems.is_empty() {
@@ -77,6 +87,17 @@ impl App {
             .map_err(|error| AppError::Storage(error.to_string()))?
     }
 
+    /// The last turn of a session, where that waits for the user's word.
+    async fn paused_turn(&self, session: &NovaSession) -> Result<Option<NovaTurn>, AppError> {
+        let before = session.turns.saturating_sub(1);
+        let store = &self.inner.store;
+        let mut last = store
+            .turns(&session.id, before, 1, TurnDetail::Bare)
+            .await?;
+        let last = last.pop();
+        Ok(last.filter(|it| it.response.status == NovaStatus::AwaitingUser))
+    }
+
     /// Stores the turn, and its session where that is new.
     async fn begin(
         &self,
@@ -106,6 +127,7 @@ impl App {
             pipeline,
             request,
             response: NovaResponse::begun(id.clone(), RunId::new(now)),
+            setting: None,
         };
         let begun = store.begin_turn(&mut turn).await?;
         let session = begun.ok_or_else(|| AppError::UnknownId {
@@ -340,6 +362,18 @@ impl App {
             is_loaded: summary.loaded != Some(false),
         })
     }
+}
+
+/// Gives a request that goes on with paused work what that was asked with, where it says nothing of it.
+fn go_on(request: &mut NovaRequest, before: &NovaRequest) {
+    if request.domains.is_empty() {
+        request.domains.clone_from(&before.domains);
+    }
+    if request.model.is_none() && request.models.is_empty() {
+        request.model.clone_from(&before.model);
+        request.models.clone_from(&before.models);
+    }
+    request.max_iterations = request.max_iterations.or(before.max_iterations);
 }
 
 /// Parameters with others over them.

@@ -9,14 +9,16 @@ use tracing::Instrument;
 use super::super::App;
 use super::super::execution::persist;
 use super::recall;
+use super::replay::recorded_setting;
 use super::sessions::thoughts;
 use crate::clock::time_of_day;
-use crate::nova::core::{Conversation, Message, Outcome};
+use crate::nova::budget::TokenRate;
+use crate::nova::core::{Conversation, Message, Outcome, Setting};
 use crate::nova::turn::{Embedded, Errand, Placed, Voice};
 use crate::record::{
     ErrorCode, ErrorInfo, MemoryDocument, MemoryScope, ModelName, NovaEvent, NovaResponse,
-    NovaRole, NovaSession, NovaStatus, NovaStep, NovaTurn, RunId, TurnFinished, TurnStarted,
-    TurnStep,
+    NovaRole, NovaSession, NovaStatus, NovaStep, NovaTurn, RunId, SessionSummary, TurnFinished,
+    TurnStarted, TurnStep,
 };
 use crate::run::events::EventLog;
 use crate::store::{Embedding, Remembered, StoreError, TurnDetail};
@@ -77,8 +79,15 @@ impl TurnExecution {
         backends.extend(self.embedding.iter().map(|it| it.backend.clone()));
         let lent = agents.core.instruments.lend(&backends).await;
         let lent = lent.map_err(|error| error.to_string())?;
-        let conversation = self.conversation().await;
+        let summary = self.session.summary.clone();
+        let conversation = self.app.conversation(&self.turn, summary).await;
         let conversation = conversation.map_err(|error| error.to_string())?;
+        let executor = self.models.get(&NovaRole::Executor);
+        let setting = Setting {
+            rate: executor.map_or_else(TokenRate::default, |it| agents.core.rate(&it.name)),
+            ..self.app.nova_setting()
+        };
+        self.turn.setting = Some(recorded_setting(&self.models, setting, &conversation));
         let (errands, mut inbox) = mpsc::channel(MOST_WAITING);
         let message = Message {
             pipeline: self.turn.pipeline,
@@ -91,7 +100,7 @@ impl TurnExecution {
             cancel: self.cancel.clone(),
             voice: Voice::Models(lent),
             errands,
-            setting: self.app.nova_setting(),
+            setting,
         };
         let core = std::sync::Arc::clone(&agents.core);
         let task =
@@ -111,21 +120,6 @@ impl TurnExecution {
             None => Ok(outcome),
             Some(trouble) => Err(trouble),
         }
-    }
-
-    /// What was said in the session.
-    async fn conversation(&self) -> Result<Conversation, StoreError> {
-        let number = self.turn.number;
-        let after = number.saturating_sub(MOST_TURNS + 1);
-        let store = &self.app.inner.store;
-        let turns = store
-            .turns(&self.session.id, after, MOST_TURNS, TurnDetail::Bare)
-            .await?;
-        let before = turns.into_iter().filter(|it| it.number < number);
-        Ok(Conversation::new(
-            self.session.summary.clone(),
-            before.collect(),
-        ))
     }
 
     async fn run_errand(&self, errand: Errand) -> Result<(), StoreError> {
@@ -244,6 +238,23 @@ fn embedding(embedded: Embedded) -> Embedding {
 }
 
 impl App {
+    /// What was said in the session before a turn, and what its oldest turns had come to.
+    pub(super) async fn conversation(
+        &self,
+        turn: &NovaTurn,
+        summary: Option<SessionSummary>,
+    ) -> Result<Conversation, StoreError> {
+        let number = turn.number;
+        let after = number.saturating_sub(MOST_TURNS + 1);
+        let session = &turn.response.session_id;
+        let store = &self.inner.store;
+        let turns = store
+            .turns(session, after, MOST_TURNS, TurnDetail::Bare)
+            .await?;
+        let before = turns.into_iter().filter(|it| it.number < number);
+        Ok(Conversation::new(summary, before.collect(), turn.pipeline))
+    }
+
     /// Ends a turn whose task broke off, so that it does not seem to go on for ever.
     pub(super) async fn bury_turn(&self, id: &RunId, reason: &str) {
         let store = &self.inner.store;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::super::{App, AppError};
 use crate::clock::time_of_day;
+use crate::exchange;
 use crate::record::{
     NewSession, NovaCheckpoint, NovaFork, NovaResponse, NovaSession, NovaTurn, RunId, SessionPage,
     SessionPatch, SessionStatus,
@@ -159,6 +160,11 @@ impl App {
             turns,
             memory: memory.into_iter().map(|it| it.document).collect(),
         })
+    }
+
+    /// A whole session as Markdown, to read.
+    pub async fn session_text(&self, id: &RunId) -> Result<String, AppError> {
+        Ok(exchange::session_text(&self.export_session(id).await?))
     }
 
     /// Begins a session with what is in a checkpoint.

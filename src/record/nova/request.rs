@@ -107,6 +107,16 @@ pub enum NovaPipeline {
     NovaProcess,
 }
 
+impl NovaPipeline {
+    /// The name as it is stored and served.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Turn => "turn",
+            Self::NovaProcess => "nova_process",
+        }
+    }
+}
+
 impl FromStr for NovaPipeline {
     type Err = String;
 

@@ -1,11 +1,13 @@
 //! A prompt and what came of it.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::{MemoryDocument, NovaPipeline, NovaRequest, NovaStage, NovaStep};
-use crate::record::{ErrorInfo, RunId};
+use super::{MemoryDocument, NovaPipeline, NovaRequest, NovaStage, NovaStep, SessionSummary};
+use crate::record::{ErrorInfo, Parameters, RunId};
 
 /// A turn of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
@@ -22,6 +24,78 @@ pub struct NovaTurn {
     pub request: NovaRequest,
     /// What came of it.
     pub response: NovaResponse,
+    /// What else it followed from; null before it began to work.
+    #[serde(default)]
+    pub setting: Option<NovaSetting>,
+}
+
+/// What a turn followed from besides what was asked and said: enough to do it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct NovaSetting {
+    /// The model of each role.
+    pub models: BTreeMap<String, RoleModel>,
+    /// Most steps of a plan.
+    pub plan_steps: u32,
+    /// Most rounds of experts, where the request names no number.
+    pub iterations: u32,
+    /// Characters of prompts whose tokens servers had counted before: by them tokens are reckoned.
+    pub counted_characters: u64,
+    /// Tokens that these had.
+    pub counted_tokens: u64,
+    /// What the oldest turns of the session came to when it began.
+    #[serde(default)]
+    pub summary: Option<SessionSummary>,
+}
+
+/// The model of a role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct RoleModel {
+    /// The model, `NAME@BACKEND`.
+    pub model: String,
+    /// Digest of its manifest, as the backend listed it.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// Generation parameters as they were sent.
+    #[serde(default)]
+    pub parameters: Parameters,
+    /// Size of its context, tokens.
+    pub context_size: u64,
+    /// Most tokens that it writes.
+    pub most_output: u64,
+}
+
+/// Work that waits for the user's word, with everything that is needed to go on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
+#[serde(default)]
+#[oai(default)]
+pub struct PausedWork {
+    /// What was asked.
+    pub prompt: String,
+    /// Documents that were recalled.
+    pub documents: Vec<MemoryDocument>,
+    /// `turn`: steps of the plan; empty before there is one.
+    pub plan: Vec<String>,
+    /// `nova_process`: what the discussion has come to.
+    pub summary: String,
+    /// What is to be reached.
+    pub goals: Vec<String>,
+    /// What the agents want to know from the user.
+    pub questions: Vec<String>,
+    /// Fields of the experts; empty before they are chosen.
+    pub domains: Vec<String>,
+    /// What each expert said last.
+    pub contributions: Vec<Contributed>,
+    /// What the critic said last.
+    pub objections: Vec<String>,
+}
+
+/// What an expert said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Object)]
+pub struct Contributed {
+    /// The expert's field.
+    pub name: String,
+    /// What it said.
+    pub text: String,
 }
 
 /// What came of a prompt.
@@ -175,4 +249,10 @@ pub struct NovaState {
     pub memory_left_out: Vec<RunId>,
     /// The stage that the turn paused after.
     pub paused_after: Option<NovaStage>,
+    /// The work that waits for the user's word; null where none does.
+    pub paused: Option<PausedWork>,
+    /// The turn of the session whose work this one went on with, from 1; null where it began anew.
+    pub resumed_turn: Option<u32>,
+    /// The stage that the work had paused after.
+    pub resumed_after: Option<NovaStage>,
 }

@@ -1,6 +1,6 @@
 //! What agents remember, and finding it: by embeddings of one model, or by words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::super::database::{Dialect, Row, Statement, Work};
 use super::super::runs::{decode, packed};
@@ -139,26 +139,30 @@ impl Store {
         }
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
         near.truncate(limit);
-        let mut documents = Vec::new();
-        for (likeness, number) in near {
-            let find = "select id, document from nova_memory where number = $1";
-            let row = self
-                .database
-                .fetch_optional(Statement::new(find).bind(number))
-                .await?;
-            // Forgotten since.
-            let Some(row) = row else { continue };
-            documents.push(MemoryDocument {
+        if near.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut find =
+            Statement::new("select number, id, document from nova_memory where number in (");
+        find.push_list(near.iter().map(|(_, number)| *number))
+            .push(")");
+        let mut found: HashMap<i64, MemoryDocument> = HashMap::new();
+        for row in self.database.fetch_all(find).await? {
+            found.insert(row.get("number")?, read(&row)?);
+        }
+        // One that is not there was forgotten since.
+        let documents = near.into_iter().filter_map(|(likeness, number)| {
+            Some(MemoryDocument {
                 score: Some(likeness),
                 found_by: Some(RecallReason::Embedding),
                 reason: Some(format!(
                     "its meaning is near by {}: {likeness:.2} of 1",
                     wanted.model
                 )),
-                ..read(&row)?
-            });
-        }
-        Ok(documents)
+                ..found.remove(&number)?
+            })
+        });
+        Ok(documents.collect())
     }
 
     /// Documents that share words with a text, the best first; `score` is the share of its words that

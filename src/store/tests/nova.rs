@@ -38,6 +38,7 @@ fn turn(session: &NovaSession, prompt: &str) -> NovaTurn {
             questions: Vec::new(),
             error: None,
         },
+        setting: None,
     }
 }
 
@@ -408,4 +409,62 @@ async fn what_is_deleted_is_not_found() {
     store.remember(&remembered("harbour", None)).await.unwrap();
     assert_eq!(store.forget_all(&MemoryScope::Shared).await.unwrap(), 1);
     assert_eq!(find().await, 0);
+}
+
+#[tokio::test]
+async fn what_is_damaged_of_the_agents_is_found_and_named() {
+    let (_place, store) = fresh().await;
+    let session = told(&store, &["a", "b", "c"]).await;
+    store
+        .remember(&remembered("a bridge", Some(&session)))
+        .await
+        .unwrap();
+    let report = store.check(|_| ()).await.unwrap();
+    assert_eq!((report.findings, report.others), (vec![], 8));
+    let turns = store
+        .turns(&session.id, 0, 9, TurnDetail::Bare)
+        .await
+        .unwrap();
+    let turn = |at: usize| turns[at].response.turn_id.to_string();
+    let damages = [
+        (
+            "update nova_sessions set document = $2 where id = $1",
+            session.id.to_string(),
+            "session",
+        ),
+        (
+            "update nova_turns set document = $2 where id = $1",
+            turn(0),
+            "turn",
+        ),
+        (
+            "update nova_steps set document = $2 where turn = $1",
+            turn(1),
+            "step",
+        ),
+        (
+            "update nova_steps set chunks = $2 where turn = $1",
+            turn(2),
+            "step 0: its chunks are cut off",
+        ),
+    ];
+    for (damage, id, _) in &damages {
+        let damage = Statement::new(damage).bind(id.as_str()).bind(vec![1_u8, 2]);
+        assert_eq!(store.database.execute(damage).await.unwrap(), 1);
+    }
+    let moved = Statement::new("update nova_turns set number = 7 where id = $1");
+    store
+        .database
+        .execute(moved.bind(turn(2).as_str()))
+        .await
+        .unwrap();
+    let report = store.check(|_| ()).await.unwrap();
+    let moved = ("", turn(2), "the row of turn 7");
+    for (_, id, words) in damages.iter().chain([&moved]) {
+        let named = report.findings.iter().any(|finding| {
+            finding.id.as_deref() == Some(id.as_str()) && finding.message.contains(words)
+        });
+        assert!(named, "{words}: {:#?}", report.findings);
+    }
+    assert_eq!(report.faults, 5, "{:#?}", report.findings);
 }

@@ -1,8 +1,9 @@
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
+use ollama_benchmarker::config::Config;
+use serde_json::{Value, json};
 
 use super::{Home, QUICK};
 use crate::support::{settings, start_from};
@@ -51,25 +52,17 @@ fn what_cannot_be_asked_is_a_mistake_of_usage_and_a_failed_turn_is_not() {
     assert_eq!(failed.code, Some(1), "{}", failed.err);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_program_loses_nothing_that_was_told_before() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = settings(&folder);
-    config.database_url = format!("sqlite:{}", folder.path().join("test.db").display());
+/// `nova ask` whose planner writes for long, and its session; of what is there is kept every second.
+fn asking(folder: &tempfile::TempDir, config: &Config) -> (Child, String) {
     let model = "script:tokens=3000,ttft=5,gap=10,json=prose@reference";
     let mut program = Command::new(assert_cmd::cargo::cargo_bin("ollama-benchmarker"));
     program.env_clear().current_dir(folder.path());
     program
         .env("DATABASE_URL", &config.database_url)
         .env("OLLAMA_HOST", "127.0.0.1:9");
+    let unbounded = "num_predict=-1";
     program.args([
-        "nova",
-        "ask",
-        "--model",
-        model,
-        "--param",
-        "num_predict=-1",
-        "Why?",
+        "nova", "ask", "--model", model, "--param", unbounded, "Why?",
     ]);
     let mut asked = program
         .stdout(Stdio::null())
@@ -79,16 +72,25 @@ async fn a_killed_program_loses_nothing_that_was_told_before() {
     let mut lines = BufReader::new(asked.stderr.take().unwrap()).lines();
     let session = lines.next().unwrap().unwrap();
     let session = session.strip_prefix("session ").unwrap().to_owned();
-    // The planner writes; what there is of it is kept every second.
     let planner = lines.find(|it| it.as_ref().is_ok_and(|it| it.contains("planner")));
     assert!(planner.is_some());
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    asked.kill().unwrap();
-    asked.wait().unwrap();
+    // Read on, so that it can write.
+    std::thread::spawn(move || lines.for_each(drop));
+    std::thread::sleep(Duration::from_secs(3));
+    (asked, session)
+}
+
+fn in_a_file(folder: &tempfile::TempDir) -> Config {
+    let mut config = settings(folder);
+    config.database_url = format!("sqlite:{}", folder.path().join("test.db").display());
+    config
+}
+
+/// The first turn of a session whose planner was cut off, which can be gone on with.
+async fn cut_off(config: Config, session: &str) -> Value {
     let server = start_from(config).await;
     let path = format!("/api/nova/sessions/{session}/turns/1");
     let turn = server.get(&path).await.body;
-    assert_eq!(turn["response"]["status"], "interrupted", "{turn}");
     assert!(!turn["response"]["text"].as_str().unwrap().is_empty());
     let steps = turn["response"]["steps"].as_array().unwrap();
     assert_eq!(
@@ -98,4 +100,31 @@ async fn a_killed_program_loses_nothing_that_was_told_before() {
     assert_eq!(steps[1]["partial"], true);
     let next = json!({"prompt": "Again?", "model": QUICK, "session_id": session});
     assert_eq!(server.ask(&next).await["status"], "completed");
+    turn
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_program_loses_nothing_that_was_told_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_a_file(&folder);
+    let (mut asked, session) = asking(&folder, &config);
+    asked.kill().unwrap();
+    asked.wait().unwrap();
+    let turn = cut_off(config, &session).await;
+    assert_eq!(turn["response"]["status"], "interrupted", "{turn}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_command_stops_its_turn_and_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = in_a_file(&folder);
+    let (mut asked, session) = asking(&folder, &config);
+    let id = asked.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status();
+    assert!(sent.unwrap().success());
+    assert_eq!(asked.wait().unwrap().code(), Some(130));
+    let turn = cut_off(config, &session).await;
+    assert_eq!(turn["response"]["status"], "cancelled", "{turn}");
+    let stopped = turn["response"]["metrics"]["cancelled_after_ms"].as_f64();
+    assert!(stopped.is_some(), "{turn}");
 }

@@ -128,3 +128,36 @@ async fn a_checkpoint_begins_the_session_elsewhere() {
     refused.problem(422);
     assert_eq!(refused.pointers(), ["/turns/0/number"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_can_be_read_as_a_text() {
+    let server = start().await;
+    let prompt = "# Title\n```\n| a | b |\n````\n</details> Say it again.";
+    let echo = "script:tokens=1,ttft=1,gap=1,echo=4000@reference";
+    let response = server.ask(&request(prompt, echo)).await;
+    let session = response["session_id"].as_str().unwrap();
+    let path = format!("/api/nova/sessions/{session}/export?format=markdown");
+    let export = server.get(&path).await;
+    assert_eq!(export.status, 200, "{}", export.text);
+    assert_eq!(
+        export.header("content-type"),
+        "text/markdown; charset=utf-8"
+    );
+    let text = &export.text;
+    assert!(text.starts_with("# \\# Title \\`\\`\\` \\| a"), "{text}");
+    assert!(
+        text.contains(&format!("### Prompt\n\n`````text\n{prompt}\n`````\n")),
+        "{text}"
+    );
+    assert!(text.contains("\n### Answer\n\n`````text\n"), "{text}");
+    assert!(
+        text.contains("\n| 1 | planner | planning | script:"),
+        "{text}"
+    );
+    let plain = server
+        .get(&format!("/api/nova/sessions/{session}/export"))
+        .await;
+    assert_eq!(plain.body["version"], 1);
+    let wrong = format!("/api/nova/sessions/{session}/export?format=pdf");
+    assert_eq!(server.get(&wrong).await.status, 422);
+}
