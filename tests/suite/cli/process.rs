@@ -114,8 +114,12 @@ impl Running {
         blocking(async {
             let mut events = reqwest::get(path).await.unwrap();
             let mut seen = String::new();
-            // Text of the second model: the first has its result, and the second is under way.
-            while !seen.contains(r#""type":"text_arrived","request":1"#) {
+            // The first model has its result, which on a slow disk is stored while the second writes already.
+            let both = [
+                r#""type":"request_finished""#,
+                r#""type":"text_arrived","request":1"#,
+            ];
+            while !both.iter().all(|it| seen.contains(it)) {
                 let bytes = events.chunk().await.unwrap().unwrap();
                 seen.push_str(&String::from_utf8_lossy(&bytes));
             }
