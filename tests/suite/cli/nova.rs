@@ -128,3 +128,44 @@ async fn an_interrupted_command_stops_its_turn_and_keeps_it() {
     let stopped = turn["response"]["metrics"]["cancelled_after_ms"].as_f64();
     assert!(stopped.is_some(), "{turn}");
 }
+
+/// Resident memory of a process, bytes.
+#[cfg(target_os = "linux")]
+fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
+    let kibibytes: u64 = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kibibytes << 10
+}
+
+/// From the twentieth session to the hundredth it was measured to grow by 11 MB: what the reference server
+/// keeps of its last thousand requests, and what SQLite has at hand. With the events of each turn kept for
+/// good it was 29 MB.
+#[cfg(target_os = "linux")]
+#[test]
+fn sessions_one_after_another_leave_nothing_in_memory() {
+    let home = Home::new();
+    let server = super::process::serve(&home);
+    let body = json!({
+        "prompt": "why so? ".repeat(2_500),
+        "model": "script:tokens=8,ttft=1,gap=0@reference",
+        "parameters": {"num_ctx": 200_000},
+    });
+    let mut after = Vec::new();
+    for number in 1..=100 {
+        let answer = server.ask("POST", "/api/nova/ask", Some(&body));
+        assert_eq!(answer["status"], "completed", "{}", answer["error"]);
+        if number % 20 == 0 {
+            after.push(resident(server.child.id()));
+        }
+    }
+    server.signal("-TERM");
+    server.end();
+    let grown = after[4].saturating_sub(after[0]);
+    assert!(grown < 18 << 20, "{after:?}");
+}
