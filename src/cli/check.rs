@@ -78,6 +78,6 @@ fn words(report: &CheckReport) -> String {
         0 => "everything can be read and fits together".to_owned(),
         _ => format!("{faults} faults"),
     };
-    let read = format!("{runs} runs, {results} results, {others} prompts and calibrations");
+    let read = format!("{runs} runs, {results} results, {others} other documents");
     text + &read + ": " + &found + "\n"
 }

@@ -58,7 +58,7 @@ pub struct CheckReport {
     pub runs: u64,
     /// Their results, each with its chunks.
     pub results: u64,
-    /// Saved prompts and calibrations that were read.
+    /// Other documents that were read: saved prompts, calibrations, and what agents did and remember.
     pub others: u64,
     /// How many things are wrong.
     pub faults: u64,
