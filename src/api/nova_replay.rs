@@ -39,6 +39,7 @@ impl Replays {
         let run = app.benchmark_session(&parse_id(&id)?, wanted.0).await?;
         Ok(accepted(run))
     }
+
     /// Do a turn again
     ///
     /// With `tape` the record answers in the place of the models: what comes is the recorded turn to the byte,

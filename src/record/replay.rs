@@ -6,7 +6,7 @@ use std::fmt;
 use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
-use super::request::Check;
+use super::request::{Check, one};
 use super::{
     BenchmarkRequest, MemoryDocument, MemoryUse, NovaPipeline, NovaRole, NovaStage, NovaStep,
     Parameters, RunId, only_object,
@@ -263,10 +263,6 @@ pub struct SessionBenchmark {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[oai(default)]
     pub tags: Vec<String>,
-}
-
-fn one() -> u32 {
-    1
 }
 
 impl SessionBenchmark {

@@ -107,7 +107,7 @@ pub struct BenchmarkRequest {
     pub tags: Vec<String>,
 }
 
-fn one() -> u32 {
+pub(super) fn one() -> u32 {
     1
 }
 

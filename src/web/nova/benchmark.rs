@@ -10,7 +10,7 @@ use crate::api::Problem;
 use crate::app::{App, AppError};
 use crate::record::{Execution, FieldError, NovaSession, ReplayMode, SessionBenchmark};
 use crate::web::form::Fields;
-use crate::web::run_form::fields::{Field, Group, Kind, field};
+use crate::web::run_form::fields::{Field, Group, Kind, WARMUP, field};
 use crate::web::run_form::{self, Reader};
 use crate::web::start::Told;
 use crate::web::{page, runs, start};
@@ -31,15 +31,7 @@ const COUNTS: [Field; 2] = [
             "Of each call, or of the whole session where the agents work anew. Five or more give an interval, and so a sure verdict.",
         )
     },
-    Field {
-        default: "1",
-        ..field(
-            "warmup",
-            Kind::Whole,
-            "Warm-up requests",
-            "Sent first to each model, so that loading it is not averaged in.",
-        )
-    },
+    WARMUP,
 ];
 
 /// Whether every model is told the same: name, title, what it means in a line.

@@ -89,6 +89,17 @@ pub const GROUPS: [Group; 5] = [
     },
 ];
 
+/// How often each model is asked beforehand.
+pub const WARMUP: Field = Field {
+    default: "1",
+    ..field(
+        "warmup",
+        Kind::Whole,
+        "Warm-up requests",
+        "Sent first to each model, so that loading it is not averaged in.",
+    )
+};
+
 const MEASURING: [Field; 10] = [
     Field {
         default: "3",
@@ -99,15 +110,7 @@ const MEASURING: [Field; 10] = [
             "Measured requests a model. Five or more give an interval, and so a sure verdict.",
         )
     },
-    Field {
-        default: "1",
-        ..field(
-            "warmup",
-            Kind::Whole,
-            "Warm-up requests",
-            "Sent first to each model, so that loading it is not averaged in.",
-        )
-    },
+    WARMUP,
     Field {
         default: "sequential",
         options: &[
