@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::filter::FilterFlags;
+use super::output::cannot_write;
 use super::show::parse_id;
 use super::{Exit, Usage, signals, values};
 use crate::app::App;
@@ -61,7 +62,7 @@ impl Export {
         }
         let mut target = match self.output {
             None => Target::Out(io::stdout()),
-            Some(path) => Target::File(Part::open(path, self.resume, &mut query.after)?),
+            Some(path) => Target::open(path, self.resume, &mut query.after)?,
         };
         let signal = signals::listen().context("cannot listen for signals")?;
         let app = App::open(config).await?;
@@ -114,16 +115,38 @@ async fn write(
 /// Where documents go.
 enum Target {
     Out(io::Stdout),
+    /// A device or a pipe takes what comes: a file that took its name would end it.
+    Special(PathBuf, File),
     File(Part),
 }
 
 impl Target {
+    fn open(path: PathBuf, resume: bool, after: &mut Option<RunId>) -> anyhow::Result<Self> {
+        let Ok(about) = std::fs::metadata(&path) else {
+            return Ok(Self::File(Part::open(path, resume, after)?));
+        };
+        if about.is_file() {
+            // Behind a link, so that the link stays one.
+            let real = std::fs::canonicalize(&path).unwrap_or(path);
+            return Ok(Self::File(Part::open(real, resume, after)?));
+        }
+        if resume {
+            let words = format!("--resume: {} is no file", path.display());
+            return Err(Usage(words).into());
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|error| cannot_write(&path, &error))?;
+        Ok(Self::Special(path, file))
+    }
+
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         match self {
             Self::Out(out) => out.write_all(bytes).map_err(Into::into),
-            Self::File(part) => {
-                let written = part.file.write_all(bytes);
-                written.with_context(|| format!("cannot write {}", part.path.display()))
+            Self::Special(path, file) | Self::File(Part { path, file, .. }) => {
+                let written = file.write_all(bytes);
+                written.with_context(|| format!("cannot write {}", path.display()))
             }
         }
     }
@@ -131,6 +154,7 @@ impl Target {
     fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Out(mut out) => out.flush().map_err(Into::into),
+            Self::Special(..) => Ok(()),
             Self::File(part) => part.finish(),
         }
     }
@@ -138,7 +162,9 @@ impl Target {
     /// What becomes of what was written until it broke off.
     fn advice(&self) -> String {
         match self {
-            Self::Out(_) => "; go on with --after and the id of the last whole run".into(),
+            Self::Out(_) | Self::Special(..) => {
+                "; go on with --after and the id of the last whole run".into()
+            }
             Self::File(part) => format!(
                 "; what was written is in {}: go on with --resume (of --format mongodb), or begin again",
                 part.path.display()
@@ -160,7 +186,7 @@ impl Part {
         let mut path = OsString::from(&target);
         path.push(".part");
         let path = PathBuf::from(path);
-        let cannot = |error| Usage(format!("cannot write {}: {error}", path.display()));
+        let cannot = |error| cannot_write(&path, &error);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true);
         let mut file = options.truncate(!resume).open(&path).map_err(cannot)?;

@@ -83,7 +83,8 @@ impl ReportFlags {
     }
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Usage {
+/// What is said of a file named on the command line that cannot be written.
+pub fn cannot_write(path: &Path, error: &io::Error) -> Usage {
     Usage(format!("cannot write {}: {error}", path.display()))
 }
 

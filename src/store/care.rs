@@ -212,14 +212,19 @@ impl Store {
             let words = "it is the database itself; name another file";
             return Err(failed(io::Error::other(words)));
         }
-        let partial = Partial::beside(file);
+        if std::fs::metadata(file).is_ok_and(|about| !about.is_file()) {
+            let words = "it is a folder, a device or a pipe, not a file; name another";
+            return Err(failed(io::Error::other(words)));
+        }
+        // Behind a link, so that the link stays one.
+        let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
+        let partial = Partial::beside(&target);
         let place = partial.0.to_str().ok_or_else(|| {
             failed(io::Error::other(
                 "the name is no UTF-8, which SQLite asks for",
             ))
         })?;
         sqlite::copy_into(readers, place).await?;
-        let target = file.to_path_buf();
         let written = tokio::task::spawn_blocking(move || partial.become_file(&target)).await;
         written
             .unwrap_or_else(|error| Err(io::Error::other(error)))

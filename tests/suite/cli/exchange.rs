@@ -118,6 +118,42 @@ fn an_export_that_was_cut_off_goes_on() {
     );
 }
 
+/// A pipe that took the name of a finished file would be gone: so would `/dev/null` of a machine.
+#[cfg(unix)]
+#[test]
+fn an_export_to_a_pipe_or_a_link_leaves_it_what_it_is() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+
+    let home = Home::new();
+    home.benchmark(&[]);
+    let whole = home.run(&["export"]).out;
+
+    let pipe = home.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    let outcome = home.run(&["export", "--output", "pipe"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.err);
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    assert_eq!(reader.join().unwrap(), whole);
+    let resumed = home.run(&["export", "--output", "pipe", "--resume"]);
+    assert_eq!(resumed.code, Some(2), "{}", resumed.err);
+    let backup = home.run(&["backup", "--force", "pipe"]);
+    assert!(backup.err.contains("a device or a pipe"), "{}", backup.err);
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+
+    fs::write(home.path().join("real.jsonl"), "old").unwrap();
+    symlink("real.jsonl", home.path().join("link")).unwrap();
+    let outcome = home.run(&["export", "--output", "link"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.err);
+    assert!(home.path().join("link").is_symlink());
+    let real = fs::read_to_string(home.path().join("real.jsonl")).unwrap();
+    assert_eq!(real, whole);
+}
+
 #[test]
 fn what_makes_no_sense_is_a_usage_error() {
     let home = Home::new();
@@ -133,6 +169,7 @@ fn what_makes_no_sense_is_a_usage_error() {
         ),
         (&["export", "nothing"], "24 hexadecimal digits"),
         (&["export", "--output", "no/such/folder/x"], "cannot write"),
+        (&["export", "--output", "."], "cannot write"),
         (&["import", "nothing.jsonl"], "cannot read nothing.jsonl"),
         (&["import", "."], "it is a folder"),
     ] {
