@@ -357,9 +357,12 @@ type Written = (Vec<RunId>, Vec<RunId>);
 
 fn append(mut archive: Archive, runs: Vec<StoredRun>) -> (Archive, std::io::Result<Written>) {
     let (mut written, mut unreadable, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    let mut room = Vec::new();
     for run in runs {
-        let (id, length) = (run.id.clone(), lines.len());
-        match write_one(&mut lines, run, ARCHIVED) {
+        let length = lines.len();
+        let done = write_one(&mut lines, &mut room, &run, ARCHIVED);
+        let id = run.id;
+        match done {
             Ok(()) => written.push(id),
             Err(reason) => {
                 tracing::error!(%id, reason, "a run cannot be archived");

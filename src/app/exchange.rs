@@ -356,7 +356,7 @@ async fn write_all(
     let written = futures_util::stream::poll_fn(move |context| batches.poll_recv(context))
         .map(|batch| async move {
             let batch = batch.map_err(io::Error::other)?;
-            let written = tokio::task::spawn_blocking(move || write_batch(batch, form));
+            let written = tokio::task::spawn_blocking(move || write_batch(&batch, form));
             written.await.map_err(io::Error::other)
         })
         .buffered(threads);
@@ -405,42 +405,49 @@ async fn write_all(
     }
 }
 
-fn write_batch(batch: Vec<StoredRun>, form: Form) -> WrittenBatch {
+fn write_batch(batch: &[StoredRun], form: Form) -> WrittenBatch {
     let mut written = WrittenBatch {
         text: Vec::with_capacity(PIECE),
         left_out: Vec::new(),
     };
+    let mut room = Vec::new();
     for run in batch {
-        let (id, length) = (run.id.clone(), written.text.len());
-        if let Err(reason) = write_one(&mut written.text, run, form) {
-            tracing::error!(%id, reason, "a run cannot be exported");
+        let length = written.text.len();
+        if let Err(reason) = write_one(&mut written.text, &mut room, run, form) {
+            tracing::error!(id = %run.id, reason, "a run cannot be exported");
             written.text.truncate(length);
-            written.left_out.push(id.to_string());
+            written.left_out.push(run.id.to_string());
         }
     }
     written
 }
 
-/// Writes one run, in JSON with a comma before it.
-pub(super) fn write_one(out: &mut Vec<u8>, run: StoredRun, form: Form) -> Result<(), String> {
+/// Writes one run, in JSON with a comma before it. What it is made of is unpacked into `room`.
+pub(super) fn write_one(
+    out: &mut Vec<u8>,
+    room: &mut Vec<u8>,
+    run: &StoredRun,
+    form: Form,
+) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let RunText {
         document,
         extra,
         samples,
         results,
-    } = run.unpack().map_err(|it| words(&it))?;
+    } = run.unpack(room).map_err(|it| words(&it))?;
     let extra: Option<Extra> = match extra {
-        Some(extra) => Some(serde_json::from_slice(&extra).map_err(|it| words(&it))?),
+        Some(extra) => Some(serde_json::from_slice(extra).map_err(|it| words(&it))?),
         None => None,
     };
-    let results = results
-        .into_iter()
-        .map(|(document, chunks)| ResultPart { document, chunks });
+    let results = results.into_iter().map(|(document, chunks)| ResultPart {
+        document: document.into(),
+        chunks,
+    });
     let parts = Parts {
-        document,
+        document: document.into(),
         results: results.collect(),
-        samples,
+        samples: samples.map(|(here, elsewhere)| (here.into(), elsewhere.into())),
         extra: extra.unwrap_or_default(),
     };
     let style = if form.canonical {

@@ -196,7 +196,7 @@ impl RunCells {
 }
 
 /// A run's rows.
-pub fn write_rows(out: &mut Vec<u8>, parts: &Parts) -> serde_json::Result<()> {
+pub fn write_rows(out: &mut Vec<u8>, parts: &Parts<'_>) -> serde_json::Result<()> {
     let run: RunCells = serde_json::from_slice(&parts.document)?;
     let results = parts.results.iter();
     let results: Vec<Value> = results

@@ -33,29 +33,32 @@ fn incoming(document: &Value) -> Incoming {
 }
 
 /// As the store keeps it and gives it back.
-fn parts(incoming: Incoming) -> Parts {
+fn parts(incoming: Incoming) -> Parts<'static> {
     let Incoming { mut run, extra, .. } = incoming;
     let results = std::mem::take(&mut run.results);
     let results = results.into_iter().map(|mut result| {
         let chunks = result.chunks.take();
         let document = serde_json::to_vec(&result).unwrap();
-        ResultPart { document, chunks }
+        ResultPart {
+            document: document.into(),
+            chunks,
+        }
     });
     let results = results.collect();
     let samples = run.samples.take().map(|samples| {
         let remote = serde_json::to_vec(&run.remote_samples).unwrap();
-        (serde_json::to_vec(&samples).unwrap(), remote)
+        (serde_json::to_vec(&samples).unwrap().into(), remote.into())
     });
     run.remote_samples.clear();
     Parts {
-        document: serde_json::to_vec(&run).unwrap(),
+        document: serde_json::to_vec(&run).unwrap().into(),
         results,
         samples,
         extra,
     }
 }
 
-fn written(parts: &Parts, style: Style) -> String {
+fn written(parts: &Parts<'_>, style: Style) -> String {
     let mut out = Vec::new();
     write(&mut out, parts, style).unwrap();
     String::from_utf8(out).unwrap()
@@ -412,10 +415,10 @@ proptest! {
         };
         let results: Vec<Value> = results.into_iter().map(object).collect();
         let parts = Parts {
-            document: serde_json::to_vec(&document).unwrap(),
+            document: serde_json::to_vec(&document).unwrap().into(),
             results: results
                 .iter()
-                .map(|it| ResultPart { document: it.to_string().into_bytes(), chunks: Some(chunks.clone()) })
+                .map(|it| ResultPart { document: it.to_string().into_bytes().into(), chunks: Some(chunks.clone()) })
                 .collect(),
             samples: None,
             extra: Extra::default(),

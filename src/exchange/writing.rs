@@ -1,6 +1,8 @@
 //! From the text that is stored to the text that goes out, in one pass and without reading it into a
 //! record: a million runs are written as fast as they are read.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use memchr::memchr2;
 
@@ -19,24 +21,27 @@ pub enum Style {
     Canonical,
 }
 
+/// What this machine did, and what others did, as JSON.
+type SampleTexts<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
 /// A stored run, its parts as JSON without white space.
 #[derive(Clone, Debug, Default)]
-pub struct Parts {
+pub struct Parts<'a> {
     /// The run without what follows.
-    pub document: Vec<u8>,
+    pub document: Cow<'a, [u8]>,
     /// Its results.
-    pub results: Vec<ResultPart>,
+    pub results: Vec<ResultPart<'a>>,
     /// What this machine did, and what others did.
-    pub samples: Option<(Vec<u8>, Vec<u8>)>,
+    pub samples: Option<SampleTexts<'a>>,
     /// What is not known of it.
     pub extra: Extra,
 }
 
 /// A stored result.
 #[derive(Clone, Debug, Default)]
-pub struct ResultPart {
+pub struct ResultPart<'a> {
     /// The result without its chunks.
-    pub document: Vec<u8>,
+    pub document: Cow<'a, [u8]>,
     /// Its chunks.
     pub chunks: Option<Chunks>,
 }
@@ -62,7 +67,7 @@ enum Place {
 }
 
 /// Writes a run as one line, without the line's end.
-pub fn write(out: &mut Vec<u8>, parts: &Parts, style: Style) -> Result<(), Damage> {
+pub fn write(out: &mut Vec<u8>, parts: &Parts<'_>, style: Style) -> Result<(), Damage> {
     Walk {
         text: &parts.document,
         at: 0,
@@ -101,8 +106,8 @@ struct Walk<'a, 'o> {
     style: Style,
     /// JSON pointer of where it is; empty where nobody asks.
     path: String,
-    parts: &'a Parts,
-    result: Option<&'a ResultPart>,
+    parts: &'a Parts<'a>,
+    result: Option<&'a ResultPart<'a>>,
 }
 
 impl<'a> Walk<'a, '_> {
@@ -399,7 +404,7 @@ impl<'a> Walk<'a, '_> {
         &mut self,
         text: &'a [u8],
         place: Place,
-        result: Option<&'a ResultPart>,
+        result: Option<&'a ResultPart<'a>>,
     ) -> Result<(), Damage> {
         Walk {
             text,
@@ -434,7 +439,7 @@ impl<'a> Walk<'a, '_> {
 
     fn samples(
         &mut self,
-        which: impl Fn(&'a (Vec<u8>, Vec<u8>)) -> &'a Vec<u8>,
+        which: impl Fn(&'a SampleTexts<'a>) -> &'a [u8],
         none: &[u8],
     ) -> Result<(), Damage> {
         if let Some(samples) = &self.parts.samples {
@@ -446,11 +451,12 @@ impl<'a> Walk<'a, '_> {
 
     fn chunks(&mut self) -> Result<(), Damage> {
         let chunks = self.result.and_then(|it| it.chunks.as_ref());
-        let text = serde_json::to_vec(&chunks).unwrap_or_default();
         if self.style != Style::Canonical {
-            self.out.extend_from_slice(&text);
+            // Into memory, which takes everything.
+            let _ = serde_json::to_writer(&mut *self.out, &chunks);
             return Ok(());
         }
+        let text = serde_json::to_vec(&chunks).unwrap_or_default();
         write_text(self.out, &text, self.style, Place::Other)
     }
 

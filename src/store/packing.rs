@@ -63,38 +63,54 @@ fn pack_with(deflate: &mut Compress, json: &[u8]) -> io::Result<Vec<u8>> {
 
 /// Reads what [`pack`] wrote, or what was never packed.
 pub fn unpack(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut json = Vec::new();
+    unpack_onto(&mut json, bytes)?;
+    Ok(json)
+}
+
+/// The same behind what a buffer holds: whoever reads a million of them needs room once.
+pub fn unpack_onto(json: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
     let (dictionary, packed) = match bytes.split_first() {
         Some((&FIRST, packed)) => (FIRST_DICTIONARY, packed),
         Some((&SECOND, packed)) => (SECOND_DICTIONARY, packed),
-        Some((b'{', _)) => return Ok(bytes.to_vec()),
+        Some((b'{', _)) => {
+            json.extend_from_slice(bytes);
+            return Ok(());
+        }
         Some((other, _)) => {
             let words = format!("it is packed in a way ({other}) that this version does not know");
             return Err(io::Error::other(words));
         }
         None => return Err(io::Error::other("it is empty")),
     };
-    INFLATE.with_borrow_mut(|inflate| unpack_with(inflate, dictionary, packed))
+    INFLATE.with_borrow_mut(|inflate| unpack_with(inflate, dictionary, packed, json))
 }
 
-fn unpack_with(inflate: &mut Decompress, dictionary: &[u8], packed: &[u8]) -> io::Result<Vec<u8>> {
+fn unpack_with(
+    inflate: &mut Decompress,
+    dictionary: &[u8],
+    packed: &[u8],
+    json: &mut Vec<u8>,
+) -> io::Result<()> {
     inflate.reset(false);
     inflate
         .set_dictionary(dictionary)
         .map_err(io::Error::other)?;
     // Documents are mostly a tenth; what is larger grows.
-    let mut json = Vec::with_capacity(packed.len() * 14);
+    json.reserve(packed.len() * 14);
+    let most = json.len().saturating_add(LARGEST);
     loop {
         let before = (inflate.total_in(), inflate.total_out());
         let rest = packed.get(taken(before.0)..).unwrap_or_default();
         let status = inflate
-            .decompress_vec(rest, &mut json, FlushDecompress::None)
+            .decompress_vec(rest, json, FlushDecompress::None)
             .map_err(io::Error::other)?;
         if status == Status::StreamEnd {
-            return Ok(json);
+            return Ok(());
         }
         let is_stuck =
             json.len() < json.capacity() && before == (inflate.total_in(), inflate.total_out());
-        if is_stuck || json.len() > LARGEST {
+        if is_stuck || json.len() > most {
             return Err(io::Error::other("it is cut off"));
         }
         json.reserve(STEP);

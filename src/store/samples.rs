@@ -42,21 +42,31 @@ pub fn pack(here: &Samples, elsewhere: &[RemoteSamples]) -> Result<Vec<u8>, Stor
 
 /// Reads what [`pack`] wrote.
 pub fn unpack(bytes: &[u8]) -> io::Result<Unpacked> {
-    serde_json::from_slice(&text(bytes)?).map_err(io::Error::from)
+    let mut text = Vec::new();
+    unpack_onto(&mut text, bytes)?;
+    serde_json::from_slice(&text).map_err(io::Error::from)
 }
 
-/// The JSON of this machine's samples, and of the others'.
-pub fn texts(bytes: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    let mut text = text(bytes)?;
-    if let Some((here, elsewhere)) = cut(&text) {
-        let elsewhere = text.get(elsewhere).unwrap_or_default().to_vec();
-        text.truncate(here.end);
-        text.drain(..here.start);
-        return Ok((text, elsewhere));
+/// Its JSON, behind what a buffer holds.
+pub fn unpack_onto(text: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
+    if !bytes.starts_with(&GZIP) {
+        return packing::unpack_onto(text, bytes);
     }
-    let texts: Texts = serde_json::from_slice(&text)?;
-    let of = |raw: &RawValue| raw.get().as_bytes().to_vec();
-    Ok((of(texts.here), of(texts.elsewhere)))
+    GzDecoder::new(bytes).take(LARGEST).read_to_end(text)?;
+    Ok(())
+}
+
+/// The JSON of this machine's samples, and of the others', of that of both.
+pub fn texts(text: &[u8]) -> io::Result<(&[u8], &[u8])> {
+    if let Some((here, elsewhere)) = cut(text) {
+        let part = |range| text.get(range).unwrap_or_default();
+        return Ok((part(here), part(elsewhere)));
+    }
+    let texts: Texts = serde_json::from_slice(text)?;
+    Ok((
+        texts.here.get().as_bytes(),
+        texts.elsewhere.get().as_bytes(),
+    ))
 }
 
 /// Where both stand in what [`pack`] wrote. Nothing within samples is called as the second is, and
@@ -77,15 +87,6 @@ struct Texts<'a> {
     here: &'a RawValue,
     #[serde(borrow)]
     elsewhere: &'a RawValue,
-}
-
-fn text(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    if !bytes.starts_with(&GZIP) {
-        return packing::unpack(bytes);
-    }
-    let mut text = Vec::new();
-    GzDecoder::new(bytes).take(LARGEST).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -151,6 +152,12 @@ mod tests {
         (figure.to_bits() >> 30) % 10_000_000 * 4096
     }
 
+    fn text_of(bytes: &[u8]) -> Vec<u8> {
+        let mut text = Vec::new();
+        unpack_onto(&mut text, bytes).unwrap();
+        text
+    }
+
     #[test]
     fn a_day_takes_less_than_a_megabyte_and_comes_back_as_it_was() {
         let here = day();
@@ -161,7 +168,8 @@ mod tests {
         }];
         let packed = pack(&here, &elsewhere).unwrap();
         assert!(packed.len() < 1_000_000, "{}", packed.len());
-        let (first, second) = texts(&packed).unwrap();
+        let text = text_of(&packed);
+        let (first, second) = texts(&text).unwrap();
         assert_eq!(first, serde_json::to_vec(&here).unwrap());
         assert_eq!(second, serde_json::to_vec(&elsewhere).unwrap());
         assert_eq!(unpack(&packed).unwrap(), Unpacked { here, elsewhere });
@@ -179,7 +187,8 @@ mod tests {
                 unpack(&bytes).unwrap().here.interval.to_bits(),
                 0.5_f64.to_bits()
             );
-            let (here, elsewhere) = texts(&bytes).unwrap();
+            let text = text_of(&bytes);
+            let (here, elsewhere) = texts(&text).unwrap();
             assert_eq!(here, br#"{"interval":0.5,"items":[]}"#);
             assert_eq!(elsewhere, b"[]");
         }

@@ -111,7 +111,10 @@ fn read_bits(bytes: &[u8], count: usize) -> io::Result<Chunks> {
     let unit = if bits.read_bit()? { 1000 } else { 1 };
     let low_bits: [u32; 2] = [bits.read_var(6)?, bits.read_var(6)?];
     let usual = bits.read_var::<u64>(64)?.cast_signed();
-    let mut chunks = Chunks::default();
+    let mut chunks = Chunks {
+        offsets: Vec::with_capacity(count),
+        sizes: Vec::with_capacity(count),
+    };
     let mut at = 0_i64;
     for _ in 0..count {
         let distance = unzigzag(read_code(&mut bits, low_bits[0])?);

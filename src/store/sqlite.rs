@@ -21,6 +21,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const WRITER_CACHE: &str = "-32768";
 /// The same of each reader.
 const READER_CACHE: &str = "-8192";
+/// Rows that the thread which reads may be ahead of whoever takes them: at each wait two threads change
+/// places, which takes longer than the row.
+const ROWS_WAITING: usize = 512;
 /// How long a statement waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the lock is tried that another process holds while it updates the schema.
@@ -182,6 +185,7 @@ fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         .pragma("secure_delete", "on")
         .pragma("cache_size", READER_CACHE)
         .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(ROWS_WAITING)
         .optimize_on_close(true, None))
 }
 

@@ -1,6 +1,7 @@
 //! Runs as they are stored, out by the hundred: nothing of them is read that need not be.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use super::database::{Row, Statement, Work};
 use super::{Store, StoreError, damaged, facets, history, packing, samples, search, series};
@@ -31,23 +32,31 @@ pub struct StoredRun {
 }
 
 /// The JSON of a stored run.
-pub struct RunText {
+pub struct RunText<'a> {
     /// The run without what follows.
-    pub document: Vec<u8>,
+    pub document: &'a [u8],
     /// What is not known of it.
-    pub extra: Option<Vec<u8>>,
+    pub extra: Option<&'a [u8]>,
     /// What this machine did, and what others did.
-    pub samples: Option<(Vec<u8>, Vec<u8>)>,
+    pub samples: Option<(&'a [u8], &'a [u8])>,
     /// Its results with their chunks.
-    pub results: Vec<(Vec<u8>, Option<Chunks>)>,
+    pub results: Vec<(&'a [u8], Option<Chunks>)>,
 }
 
 impl StoredRun {
-    /// Its JSON.
-    pub fn unpack(self) -> Result<RunText, StoreError> {
+    /// Its JSON, in a buffer whose room the next run uses again.
+    pub fn unpack<'a>(&self, room: &'a mut Vec<u8>) -> Result<RunText<'a>, StoreError> {
+        room.clear();
         let id = self.id.as_str();
-        let unpack =
-            |what, bytes: &[u8]| packing::unpack(bytes).map_err(|error| damaged(what, id, &error));
+        let mut unpack = |what, packed: &[u8]| {
+            let start = room.len();
+            let unpacked = packing::unpack_onto(room, packed);
+            unpacked.map_err(|error| damaged(what, id, &error))?;
+            Ok::<_, StoreError>(start..room.len())
+        };
+        let document = unpack("benchmark", &self.document)?;
+        let extra = self.extra.as_deref();
+        let extra = extra.map(|it| unpack("benchmark", it)).transpose()?;
         let mut results = Vec::with_capacity(self.results.len());
         for (document, chunks) in &self.results {
             let cut_off = || damaged("chunks", id, &"they are cut off");
@@ -56,16 +65,23 @@ impl StoredRun {
                 .map(|packed| series::unpack(packed).ok_or_else(cut_off));
             results.push((unpack("result", document)?, chunks.transpose()?));
         }
-        let samples = self.samples.as_deref().map(samples::texts).transpose();
+        let samples_at = room.len();
+        let of_samples = |error| damaged("samples", id, &error);
+        if let Some(packed) = &self.samples {
+            samples::unpack_onto(room, packed).map_err(of_samples)?;
+        }
+        let room = &*room;
+        let text = |range: Range<usize>| room.get(range).unwrap_or_default();
+        let samples = self.samples.as_ref();
+        let samples = samples.map(|_| samples::texts(text(samples_at..room.len())));
         Ok(RunText {
-            document: unpack("benchmark", &self.document)?,
-            extra: self
-                .extra
-                .as_deref()
-                .map(|packed| unpack("benchmark", packed))
-                .transpose()?,
-            samples: samples.map_err(|error| damaged("samples", id, &error))?,
-            results,
+            document: text(document),
+            extra: extra.map(text),
+            samples: samples.transpose().map_err(of_samples)?,
+            results: results
+                .into_iter()
+                .map(|(document, chunks)| (text(document), chunks))
+                .collect(),
         })
     }
 }
