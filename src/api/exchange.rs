@@ -238,7 +238,7 @@ impl Exchange {
 }
 
 /// A stream that ends with an error when nothing comes for a while.
-fn with_patience(
+pub fn with_patience(
     bytes: impl Stream<Item = io::Result<Bytes>> + Send,
     patience: Duration,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {

@@ -116,7 +116,7 @@ fn refusal(config: &Config, request: &Request) -> Option<Response> {
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let most = config.limits.max_body_bytes;
     // Read as it comes, and not kept: it may be as large as it is.
-    let is_bounded = path != "/api/benchmarks/import";
+    let is_bounded = !matches!(path, "/api/benchmarks/import" | "/ui/history/import");
     if is_bounded && length.is_some_and(|length| length > most as u64) {
         return refused(413, format!("the body has more than {most} bytes"));
     }

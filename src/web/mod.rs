@@ -11,6 +11,7 @@ mod compare;
 mod figures;
 mod form;
 mod history;
+mod import;
 mod login;
 mod machine;
 mod nova;
@@ -52,6 +53,8 @@ pub fn routes(app: &App) -> Route {
         .at("/ui/runs/:id/delete", post(runs::delete))
         .at("/history", get(history::view))
         .at("/history/export", get(selection::export))
+        .at("/history/import", get(import::view))
+        .at("/ui/history/import", post(import::import))
         .at("/history/delete", get(selection::ask_to_delete))
         .at("/ui/history/delete", post(selection::delete))
         .at("/ui/views", post(views::save))

@@ -127,8 +127,21 @@ function chooseAll() {
   tell();
 }
 
+// How much of a large file has been sent: the server reads it as it comes.
+function tellProgress() {
+  document.body.addEventListener("htmx:xhr:progress", (event) => {
+    const bar = event.target.querySelector?.("progress.upload");
+    const { lengthComputable, loaded, total } = event.detail;
+    if (bar && lengthComputable && total > 0) {
+      bar.hidden = false;
+      bar.value = loaded / total;
+    }
+  });
+}
+
 localTimes(document);
 tellFailures();
+tellProgress();
 chooseAll();
 modelFilter();
 watchStrip();

@@ -1,6 +1,7 @@
 //! Pages as a browser without scripts gets them: it follows links, fills in forms, reads HTML.
 
 mod history;
+mod import;
 mod nova;
 mod pages;
 mod report;
