@@ -1,6 +1,8 @@
 //! The web server: a listener in, pages and API out, until it is told to end.
-//! What it answers is made in `api` and `web`; who may ask is decided in [`guard`].
+//! What it answers is made in `api` and `web`; who may ask is decided in [`guard`], and how the answer is
+//! packed in [`compression`].
 
+mod compression;
 mod guard;
 mod listener;
 
@@ -10,6 +12,7 @@ use std::time::Duration;
 use poem::{EndpointExt, Server};
 use tokio::net::TcpListener;
 
+use self::compression::Compressing;
 use self::guard::Guard;
 use self::listener::BoundedListener;
 use crate::api;
@@ -34,6 +37,7 @@ pub async fn serve(
     );
     let endpoint = routes
         .catch_all_error(api::refused)
+        .with(Compressing)
         .with(Guard::new(app.config.clone(), bounded.connections()));
     let stopping = app.stopping();
     let told = async {
