@@ -13,6 +13,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly nextest_version=0.9.143
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ollama-benchmarker-tests
+built=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+# A picture of every page in every state on every screen, for somebody to look at.
+readonly screenshots=$built/screenshots
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
 # --- Parts ---------------------------------------------------------------------------------------
@@ -222,7 +225,7 @@ page() {
   ln -sfnT "$(packages tests/browser)/node_modules" tests/browser/node_modules
   BASE_URL=$(address page 'serving on http' 300)
   CHROMIUM=$(find_chromium)
-  export BASE_URL CHROMIUM
+  export BASE_URL CHROMIUM PROGRAM=$built/debug/ollama-benchmarker SCREENSHOTS=$screenshots
   (cd tests/browser && timeout 300 node page.mjs)
 }
 
@@ -305,6 +308,7 @@ everything() {
   serve page env BENCHMARKER_PORT=0 DATABASE_URL="sqlite:$work/page.db" OLLAMA_HOST=127.0.0.1:9 \
     NO_COLOR=1 cargo run --quiet --locked -- serve
   part 'page in a browser' page
+  report+=("kept    pictures of every page: $screenshots")
   part 'documents in Python' documents_in_python
   part 'documents in JavaScript' documents_in_javascript
   part 'specification: no drift' specification_drift

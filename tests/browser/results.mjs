@@ -1,0 +1,93 @@
+// What a finished run tells: under the pointer, by keyboard, as a file that needs nothing else.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { BASE, ONCE, check, look, open, run, start } from "./shared.mjs";
+
+// Words from right to left, signs of several code points, and a line longer than any screen.
+const SCRIPTS = "مرحبا بالعالم، لماذا السماء زرقاء؟ שלום 👩‍👩‍👧‍👦 🏳️‍🌈 你好 ";
+
+export default {
+  async "a stall tells what moved, by mouse and by keyboard"(browser) {
+    const page = await open(browser);
+    await run(page, { prompt: "x", byHand: "script:tokens=60,ttft=50,gap=15,pause=600@reference", options: ONCE });
+    await page.waitForSelector("h1.headline");
+    const readout = () => page.textContent("#readout");
+    await page.hover(".stall");
+    check(/without a chunk/.test(await readout()), "a stall that is pointed at is silent");
+    const box = await page.locator(".explorer").boundingBox();
+    await page.hover(".explorer", { position: { x: box.width / 4, y: 40 } });
+    check(/chunks\/s .*CPU/.test(await readout()), "the drawing does not tell its values");
+    await page.locator(".stall").focus();
+    check(/without a chunk/.test(await readout()), "a stall that has the focus is silent");
+    await page.keyboard.press("Enter");
+    check(await page.locator("#stall-1 table, #stall-1 p.quiet").first().isVisible(), "the entry of a stall does not open");
+    await look(page, "result of one model with a stall");
+    await page.click("text=Look closer");
+    await page.waitForSelector("h2:has-text('A part of the run')");
+    await page.click("text=Show the whole run");
+    await page.waitForSelector("h2:has-text('Timeline of the run')");
+  },
+
+  async "a report is one file, and a card a picture"(browser) {
+    const id = await start({ prompt: "A report", models: ["steady@reference", "bursty@reference"] });
+    const page = await open(browser, { acceptDownloads: true });
+    await page.goto(`${BASE}/runs/${id}`);
+    const headline = await page.textContent("h1.headline");
+    const picture = new URL(await page.getAttribute("a:has-text('Card')", "href"), BASE).href;
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("a:has-text('Report')")]);
+    // Away from the server: nothing is there to be asked.
+    const file = join(mkdtempSync(join(tmpdir(), "report-")), download.suggestedFilename());
+    await download.saveAs(file);
+    await page.goto(pathToFileURL(file).href);
+    rmSync(dirname(file), { recursive: true });
+    check((await page.textContent("h1.headline")) === headline, "the report has another sentence");
+    check(await page.evaluate(() => getComputedStyle(document.querySelector(".card")).borderTopStyle === "solid"), "the report has no style");
+    const box = await page.locator(".explorer").boundingBox();
+    await page.hover(".explorer", { position: { x: box.width / 2, y: 40 } });
+    check(/CPU/.test(await page.textContent("#readout")), "the drawing of the report does not tell its values");
+    await look(page, "report");
+    await page.goto(`${BASE}/`);
+    const drawn = await page.evaluate(async (address) => {
+      const image = new Image();
+      image.src = address;
+      await image.decode();
+      return [image.naturalWidth, image.naturalHeight];
+    }, picture);
+    check(drawn.join() === "1200,630", `the card is drawn as ${drawn}`);
+  },
+
+  async "words from right to left, pictures and a huge answer"(browser) {
+    const id = await start({
+      prompt: SCRIPTS.repeat(2000),
+      models: ["script:tokens=20000,chunk=100,ttft=5,gap=1@reference", "script:tokens=2000,chunk=20,ttft=5,gap=1,echo=4000@reference"],
+      name: SCRIPTS,
+      tags: ["שלום", "🏳️‍🌈"],
+    });
+    const page = await open(browser);
+    await page.goto(`${BASE}/runs/${id}`);
+    check(/مرحبا/.test(await page.textContent("h1.headline, .eyebrow")), "the name of the run is lost");
+    check(/all of it/.test(await page.textContent("main")), "a cut answer does not say that it is cut");
+    const directions = await page.locator("article pre:not(.thinking)").evaluateAll((texts) => texts.map((it) => getComputedStyle(it).direction));
+    check(directions.join() === "ltr,rtl", `answers run ${directions}`);
+    await look(page, "result in other scripts and huge");
+    await page.goto(`${BASE}/?from=${id}`);
+    check((await page.locator("#prompt").evaluate((it) => getComputedStyle(it).direction)) === "rtl", "the prompt runs from left to right");
+    await page.goto(`${BASE}/history?q=${encodeURIComponent("مرحبا")}`);
+    check((await page.locator("tbody tr").count()) >= 1, "a run is not found by words of another script");
+  },
+
+  async "many requests stay a page that opens"(browser) {
+    const id = await start({ prompt: "Many", models: ["script:tokens=1,ttft=0,gap=0@reference"], repetitions: 400 });
+    const page = await open(browser);
+    await page.goto(`${BASE}/runs/${id}`);
+    const elements = await page.evaluate(() => document.querySelectorAll("*").length);
+    check(elements < 4000, `the page of 400 requests has ${elements} elements`);
+    const other = await start({ prompt: "Many", models: ["script:tokens=1,ttft=0,gap=0@reference"], repetitions: 800 });
+    await page.goto(`${BASE}/runs/${other}`);
+    const more = await page.evaluate(() => document.querySelectorAll("*").length);
+    check(more < elements * 1.2, `twice the requests make ${more} elements of ${elements}`);
+    await look(page, "result of many requests");
+  },
+};
