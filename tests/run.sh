@@ -225,7 +225,7 @@ page() {
   ln -sfnT "$(packages tests/browser)/node_modules" tests/browser/node_modules
   BASE_URL=$(address page 'serving on http' 300)
   CHROMIUM=$(find_chromium)
-  export BASE_URL CHROMIUM PROGRAM=$built/debug/ollama-benchmarker SCREENSHOTS=$screenshots
+  export BASE_URL CHROMIUM BENCHMARKER=$built/debug/ollama-benchmarker SCREENSHOTS=$screenshots
   (cd tests/browser && timeout 300 node page.mjs)
 }
 

@@ -1,17 +1,5 @@
 // Agents in front of a model: at work, stopped, asking, and what stays of it.
-import { BASE, HOSTILE, SCREENS, accessible, check, look, open } from "./shared.mjs";
-
-/** Asks the agents by keyboard alone; the address of the session. */
-async function askAgents(page, { prompt, model }) {
-  await page.goto(`${BASE}/nova`);
-  await page.click("summary:has-text('Other models')");
-  await page.fill("#other_model", model);
-  await page.focus("#prompt");
-  await page.keyboard.type(prompt);
-  await page.keyboard.press("Control+Enter");
-  await page.waitForURL(/\/nova\/[0-9a-f]{24}#turn-1$/);
-  return page.url();
-}
+import { BASE, HOSTILE, SCREENS, accessible, askAgents, check, look, open } from "./shared.mjs";
 
 export default {
   async "agents at work, side by side, and their answer"(browser) {

@@ -6,7 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-export const BASE = process.env.BASE_URL;
+/** Address of the server. */
+export let BASE = process.env.BASE_URL;
+
+/** From here on the server is another one. */
+export function useServer(address) {
+  BASE = address;
+}
+
 export const HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">";
 /** CSS pixels of the screens that every page is looked at on. */
 export const SCREENS = {
@@ -28,11 +35,10 @@ const SCREENSHOTS = process.env.SCREENSHOTS;
 const SHIFT = "layout shift";
 
 /** What is wrong, in words; nothing may be in it at the end. */
-export const wrong = [];
-/** Which story is told now. */
-export const now = { story: "start" };
+const wrong = [];
+let story = "start";
 
-export const say = (message) => wrong.push(`${now.story}: ${message}`);
+const say = (message) => wrong.push(`${story}: ${message}`);
 
 export function check(holds, message) {
   if (!holds) {
@@ -40,20 +46,18 @@ export function check(holds, message) {
   }
 }
 
-export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-
-/** A page of a browser that has never been here, and whose every complaint counts. */
-export async function open(browser, { base = BASE, ...options } = {}) {
+/** A page of a browser that has never been here. Whatever is said on its console is wrong, unless `tolerated` matches it. */
+export async function open(browser, { base = BASE, tolerated = /^$/, ...options } = {}) {
   const context = await browser.newContext({ viewport: SCREENS.desk, colorScheme: "light", ...options });
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   page.shifts = [];
-  page.expected = [];
+  page.tolerated = tolerated;
   page.on("console", (message) => {
     const text = message.text();
     if (text.startsWith(SHIFT)) {
       page.shifts.push(JSON.parse(text.slice(SHIFT.length)));
-    } else if (!page.expected.some((it) => text.includes(it))) {
+    } else if (!page.tolerated.test(text)) {
       say(`the console says: ${text}`);
     }
   });
@@ -268,6 +272,18 @@ export async function run(page, { prompt, models = [], byHand = "", options = {}
   return page.url();
 }
 
+/** Asks the agents by keyboard alone; the address of the session. */
+export async function askAgents(page, { prompt, model }) {
+  await page.goto(`${BASE}/nova`);
+  await page.click("summary:has-text('Other models')");
+  await page.fill("#other_model", model);
+  await page.focus("#prompt");
+  await page.keyboard.type(prompt);
+  await page.keyboard.press("Control+Enter");
+  await page.waitForURL(/\/nova\/[0-9a-f]{24}#turn-1$/);
+  return page.url();
+}
+
 /** A run that is asked for past the page: its id at its end, or at once where nobody waits. */
 export async function start(request, { base = BASE, wait = true } = {}) {
   const body = JSON.stringify({ prompt: "x", repetitions: 1, warmup: 0, ...request });
@@ -279,7 +295,7 @@ export async function start(request, { base = BASE, wait = true } = {}) {
 }
 
 /** Ends what a failed story has left going on, so that the next one does not wait behind it. */
-export async function stopRuns() {
+async function stopRuns() {
   for (const status of ["queued", "running"]) {
     for (const { id } of await (await fetch(`${BASE}/api/benchmarks/history?status=${status}`)).json()) {
       await fetch(`${BASE}/api/benchmarks/${id}/cancel`, { method: "POST" });
@@ -291,7 +307,7 @@ export async function stopRuns() {
 export async function serve(environment) {
   const folder = mkdtempSync(join(tmpdir(), "page-"));
   const settings = { BENCHMARKER_PORT: "0", DATABASE_URL: `sqlite:${join(folder, "page.db")}`, BENCHMARKER_CALIBRATION__AUTOMATIC: "false", NO_COLOR: "1" };
-  const child = spawn(process.env.PROGRAM, ["serve"], { cwd: folder, env: { ...process.env, ...settings, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.env.BENCHMARKER, ["serve"], { cwd: folder, env: { ...process.env, ...settings, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
   const base = await new Promise((found, failed) => {
     let said = "";
     const read = (text) => {
@@ -315,4 +331,40 @@ export async function serve(environment) {
     child.kill();
   });
   return { base, stop };
+}
+
+/** Tells all stories, or those whose name holds a word of the command line, and ends the process: 0 where all is well, 1 where
+ *  something is wrong. */
+export async function drive(stories) {
+  if (!BASE) {
+    console.error("Set BASE_URL to the address of a running server, such as http://127.0.0.1:8000");
+    process.exit(1);
+  }
+  const chosen = process.argv.slice(2);
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+  try {
+    for (const [name, tell] of Object.entries(stories)) {
+      if (chosen.length > 0 && !chosen.some((part) => name.includes(part))) {
+        continue;
+      }
+      story = name;
+      const [begun, before] = [performance.now(), wrong.length];
+      try {
+        await tell(browser);
+      } catch (error) {
+        say(error.message);
+        await stopRuns();
+      }
+      for (const context of browser.contexts()) {
+        await context.close();
+      }
+      console.log(`${wrong.length > before ? "wrong" : "ok   "} ${name} (${((performance.now() - begun) / 1000).toFixed(1)} s)`);
+    }
+  } finally {
+    await browser.close();
+  }
+  for (const message of wrong) {
+    console.error(`browser: ${message}`);
+  }
+  process.exit(wrong.length > 0 ? 1 : 0);
 }

@@ -72,9 +72,13 @@ export default {
     for (const [screen, viewport] of Object.entries(SCREENS)) {
       const page = await open(browser, { viewport });
       const thinking = "script:tokens=60,thinking=30,ttft=300,gap=10@reference";
-      const id = await start({ prompt: "x", models: ["steady@reference", thinking], repetitions: 2, execution: "concurrent" }, { wait: false });
+      // It is watched from before its beginning: it waits behind another one.
+      const other = await start({ models: ["script:tokens=9999,gap=20@reference"] }, { wait: false });
+      const id = await start({ models: ["steady@reference", thinking], repetitions: 2, execution: "concurrent" }, { wait: false });
       await page.goto(`${BASE}/runs/${id}`);
-      await page.waitForSelector(".live-model .state[data-state=thinking]");
+      await page.waitForSelector("#phase:has-text('queue')");
+      await fetch(`${BASE}/api/benchmarks/${other}/cancel`, { method: "POST" });
+      await page.waitForSelector(".live-model .thinking:not([hidden])");
       await page.waitForSelector("h1.headline");
       check(moved(page) < MOST_SHIFT, `a run moves by ${moved(page)} on a ${screen}: ${movers(page)}`);
     }
