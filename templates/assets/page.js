@@ -2,18 +2,24 @@
 // word when the system strip gets no answer. Everything works without.
 "use strict";
 
-// The page is English; the zone is named, since filters and links speak of UTC.
-const LOCAL_TIME = {
-  year: "numeric", month: "short", day: "numeric",
+// The zone is named, since filters and links speak of UTC. In the shape that the server gives a time, so that
+// nothing moves when it takes the place of that.
+const LOCAL_TIME = new Intl.DateTimeFormat("en-GB", {
+  year: "numeric", month: "2-digit", day: "2-digit",
   hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
-};
+});
+
+function localTime(moment) {
+  const part = Object.fromEntries(LOCAL_TIME.formatToParts(moment).map(({ type, value }) => [type, value]));
+  return `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
+}
 
 function localTimes(root) {
   for (const element of root.querySelectorAll("time[datetime]")) {
     const moment = new Date(element.dateTime);
     if (!Number.isNaN(moment.getTime())) {
       element.title = element.textContent;
-      element.textContent = moment.toLocaleString("en-GB", LOCAL_TIME);
+      element.textContent = localTime(moment);
     }
   }
 }
