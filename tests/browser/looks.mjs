@@ -153,6 +153,7 @@ const last = {
     const page = await open(browser);
     await page.goto(`${BASE}/`);
     await page.fill("#prompt", "Saved for the pictures");
+    await page.click("summary:has-text('Save this prompt')");
     await page.click("text=Save prompt");
     await page.waitForSelector(".done:has-text('Saved as')");
     await look(page, "run, with a saved prompt");

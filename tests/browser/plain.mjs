@@ -32,6 +32,7 @@ export default {
     const page = await open(browser, { javaScriptEnabled: false });
     await page.goto(`${BASE}/`);
     await page.fill("#prompt", "Kept without scripts");
+    await page.click("summary:has-text('Save this prompt')");
     await page.click("text=Save prompt");
     await page.click(".saved .link:has-text('Kept without')");
     check((await page.inputValue("#prompt")) === "Kept without scripts", "a saved prompt is not taken");

@@ -70,6 +70,7 @@ export default {
     const page = await open(browser);
     await page.goto(`${BASE}/`);
     await page.fill("#prompt", `Saved ${HOSTILE}`);
+    await page.click("summary:has-text('Save this prompt')");
     await page.fill("#prompt_name", HOSTILE);
     await page.click("text=Save prompt");
     await page.waitForSelector(".done:has-text('Saved as')");
