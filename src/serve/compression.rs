@@ -107,12 +107,13 @@ fn reads_gzip(headers: &HeaderMap) -> bool {
 
 fn is_text(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE);
-    kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        kind.starts_with("text/")
-            || kind.ends_with("json")
-            || matches!(kind, "image/svg+xml" | "application/javascript")
-    })
+    kind.and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| {
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            kind.starts_with("text/")
+                || kind.ends_with("json")
+                || matches!(kind, "image/svg+xml" | "application/javascript")
+        })
 }
 
 #[cfg(test)]
