@@ -10,7 +10,7 @@ use super::participant::{Participant, labels, participants};
 use super::selection::Metric;
 use super::statistics::distribution;
 use super::wording::{count, excerpt, rate, short_list, speed_change, time};
-use crate::record::{BenchmarkResponse, BenchmarkResult, Distribution, Status};
+use crate::record::{BenchmarkResponse, BenchmarkResult, Distribution, ErrorCode, Status};
 
 /// Of an error message this much is repeated, characters.
 const EXCERPT: usize = 160;
@@ -72,7 +72,9 @@ fn without_success(run: &BenchmarkResponse) -> String {
         .iter()
         .filter(|result| !result.warmup)
         .chain(&run.results)
-        .find_map(|result| result.error.as_ref());
+        .filter_map(|result| result.error.as_ref())
+        // What was stopped has not failed.
+        .find(|error| error.code != ErrorCode::Cancelled);
     match (run.status, error) {
         (_, Some(error)) => format!(
             "No request succeeded; the first failed so: {}",
@@ -369,8 +371,11 @@ mod tests {
     fn a_request_that_was_stopped_has_not_failed() {
         let mut stopped = failed("a");
         if let Some(error) = &mut stopped.error {
-            error.code = crate::record::ErrorCode::Cancelled;
+            error.code = ErrorCode::Cancelled;
         }
+        let mut alone = run(&["a"], vec![stopped.clone()]);
+        alone.status = Status::Cancelled;
+        check(&alone, "Stopped before a request succeeded.");
         let mut results = at_rates("a", &[10.0]);
         results.push(stopped);
         let mut run = run(&["a"], results);

@@ -38,7 +38,13 @@ const SHIFT = "layout shift";
 const wrong = [];
 let story = "start";
 
-const say = (message) => wrong.push(`${story}: ${message}`);
+/** Tells that something is wrong, once. */
+function say(message) {
+  const words = `${story}: ${message}`;
+  if (!wrong.includes(words)) {
+    wrong.push(words);
+  }
+}
 
 export function check(holds, message) {
   if (!holds) {
@@ -177,7 +183,7 @@ const focused = (page, selector) => page.evaluate((selector) => {
   const inner = it.matches(".stall") && parseFloat(getComputedStyle(it.querySelector("rect")).strokeWidth) >= 2;
   return {
     is: selector !== null && [...document.querySelectorAll(selector)].includes(it),
-    name: `${it.localName}${it.id ? `#${it.id}` : ""} “${(it.textContent || it.value || "").trim().slice(0, 30)}”`,
+    name: `${it.localName}${it.id ? `#${it.id}` : ""} “${(it.textContent || it.value || "").trim().replaceAll(/\s+/g, " ").slice(0, 30)}”`,
     shown: (ring || inner) && it.matches(":focus-visible"),
     inside: box.width > 0 && box.height > 0 && box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth,
   };
