@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::comparison::compare;
 use super::outputs::compare_outputs;
 use super::participant::{Participant, labels, participants};
+use super::spread::compared_spreads;
 use super::statistics::{median, sorted};
 use super::wording::{excerpt, list};
 use crate::record::{
@@ -67,8 +68,10 @@ fn compare_participants(all: &[Participant], runs: Vec<RunId>) -> Comparison {
         .cloned()
         .zip(all.iter().map(|it| it.results.clone()))
         .collect();
+    let rows = compare(&sets);
     Comparison {
-        rows: compare(&sets),
+        spreads: compared_spreads(&rows, &sets),
+        rows,
         differences: differences(all, &labels),
         outputs: compare_outputs(all, &labels),
         labels,

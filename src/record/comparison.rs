@@ -33,20 +33,51 @@ pub struct ComparisonRow {
     pub baseline_median: Option<f64>,
     /// Median of the candidate, in the metric's unit.
     pub candidate_median: Option<f64>,
-    /// Candidate's median divided by the baseline's.
+    /// The candidate's median divided by the baseline's.
     pub ratio: Option<f64>,
-    /// 95 % bootstrap interval of the ratio, lower end.
+    /// Lower end of the 95 % interval of the ratio, by bootstrap. An interval that holds 1 does not tell the
+    /// two apart.
     pub ratio_low: Option<f64>,
-    /// 95 % bootstrap interval of the ratio, upper end.
+    /// Upper end of the 95 % interval of the ratio.
     pub ratio_high: Option<f64>,
     /// Two-sided p of the Mann–Whitney U test, normal approximation with tie correction.
     pub p_value: Option<f64>,
     /// Effect size: Cliff's delta, −1 to 1; positive where the candidate's values are higher.
     pub effect_size: Option<f64>,
-    /// Whether the difference is real.
+    /// Whether the difference is real: faster or slower where the interval of the ratio does not hold 1 and p
+    /// (Mann–Whitney) is below 0.05, else it cannot be told. Faster speaks of speed: half the time is 100 %
+    /// faster.
     pub verdict: Verdict,
     /// The verdict in words. "Faster" speaks of speed: of times it is the inverse ratio.
     pub sentence: String,
+}
+
+/// How the values of one metric lie: what a box plot and a curve of percentiles are drawn from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
+pub struct Spread {
+    /// The metric's name, such as `time_to_first_chunk`.
+    pub metric: String,
+    /// Whose values: a label as given in `labels`.
+    pub label: String,
+    /// How many values.
+    pub n: u64,
+    /// Smallest.
+    pub min: f64,
+    /// First quartile: a quarter of the values lies below it.
+    pub low_quartile: f64,
+    /// Middle value.
+    pub median: f64,
+    /// Third quartile: a quarter of the values lies above it.
+    pub high_quartile: f64,
+    /// Largest.
+    pub max: f64,
+    /// 95 % bootstrap interval of the median, lower end; null below 5 values.
+    pub median_low: Option<f64>,
+    /// 95 % bootstrap interval of the median, upper end; null below 5 values.
+    pub median_high: Option<f64>,
+    /// The values in order, at equal steps from 0 to 100 %: of at most 101 values every one, of more their
+    /// percentiles. The value at 90 % is the one that nine of ten lie below.
+    pub percentiles: Vec<f64>,
 }
 
 /// Two or more sets of results against the first of them.
@@ -56,6 +87,8 @@ pub struct Comparison {
     pub labels: Vec<String>,
     /// A row for each metric and candidate.
     pub rows: Vec<ComparisonRow>,
+    /// How the values of each metric lie, of the baseline and of each candidate that has the metric.
+    pub spreads: Vec<Spread>,
     /// What differed in the set-up, in words.
     pub differences: Vec<String>,
     /// Whether the candidates wrote what the baseline wrote: an entry for each candidate and prompt

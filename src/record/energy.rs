@@ -30,23 +30,24 @@ pub struct EnergySummary {
     pub reason: Option<String>,
     /// While any of them went on, J.
     pub joules: Option<f64>,
-    /// Of it by graphics processors, J.
+    /// Energy that graphics processors took for the requests, J.
     pub gpu_joules: Option<f64>,
-    /// Of it by processor packages, J.
+    /// Energy that processor packages took for the requests, J.
     pub cpu_joules: Option<f64>,
     /// So long at least one of them went on, s.
     pub seconds: Option<f64>,
-    /// `joules` / `seconds`, W.
+    /// Energy that the requests took, divided by the time in which any of them went on, W.
     pub mean_watts: Option<f64>,
     /// What the machine took in the baseline window before the run, W.
     pub idle_watts: Option<f64>,
     /// `joules` − `idle_watts` · `seconds`, J.
     pub net_joules: Option<f64>,
-    /// `joules` / output tokens, J.
+    /// Energy that the requests took, divided by their output tokens, J: that of graphics processors and
+    /// processor packages, as far as those have meters.
     pub joules_per_output_token: Option<f64>,
-    /// `net_joules` / output tokens, J.
+    /// Energy for each output token without what the idle machine would have taken in that time, J.
     pub net_joules_per_output_token: Option<f64>,
-    /// `joules` / requests, J.
+    /// Energy that the requests took, divided by their number, J.
     pub joules_per_request: Option<f64>,
     /// `net_joules` / requests, J.
     pub net_joules_per_request: Option<f64>,
@@ -56,7 +57,7 @@ pub struct EnergySummary {
     pub currency: Option<String>,
     /// What `joules` cost.
     pub cost: Option<f64>,
-    /// What a million output tokens cost at that rate.
+    /// What the energy of a million output tokens costs at the price that is set.
     pub cost_per_million_output_tokens: Option<f64>,
 }
 

@@ -32,7 +32,9 @@ mod view;
 
 pub use calibration::{Calibration, CalibrationLevel, ClockError, ClockErrors};
 pub use care::{CheckFinding, CheckReport, DeleteReport, Keep, PruneReport};
-pub use comparison::{Comparison, ComparisonRow, OutputComparison, TextDifference, Verdict};
+pub use comparison::{
+    Comparison, ComparisonRow, OutputComparison, Spread, TextDifference, Verdict,
+};
 pub use cooldown::{Cooldown, CooledDown};
 pub use energy::{Energy, EnergySummary, RateChange};
 pub use event::{

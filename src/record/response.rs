@@ -119,25 +119,26 @@ pub struct ModelSummaryStatistics {
     pub model: String,
     /// The backend that served it.
     pub backend: String,
-    /// Measured requests that succeeded.
+    /// Measured requests that succeeded: those that the figures are of.
     pub succeeded: u64,
-    /// Measured requests that failed.
+    /// Measured requests that failed; they are in no figure.
     pub failed: u64,
-    /// Warm-up requests.
+    /// Warm-up requests; they are in no figure.
     pub warmups: u64,
     /// Different answers among the successes, told apart by hash.
     pub distinct_outputs: u64,
-    /// TTFT, s.
+    /// Time to the first chunk (TTFT), s.
     pub time_to_first_chunk: Distribution,
-    /// TTFO, s.
+    /// Time to the first chunk of the answer itself (TTFO), s.
     pub time_to_first_output: Distribution,
-    /// TTST, s.
+    /// From the first chunk to the second (TTST), s.
     pub time_to_second_chunk: Distribution,
-    /// ICL, s: every gap between content chunks, pooled over requests.
+    /// Every gap between two chunks of text or thinking, of all requests together, s. Also called ICL. Less
+    /// is better.
     pub inter_chunk_latency: Distribution,
-    /// TPOT, s.
+    /// Time per output token (TPOT), s.
     pub time_per_output_token: Distribution,
-    /// E2E, s.
+    /// From the send to the last chunk (E2E), s.
     pub request_latency: Distribution,
     /// Last byte − send, s.
     pub total_time: Distribution,
@@ -209,19 +210,19 @@ pub struct LoadSummary {
 pub struct LoadStage {
     /// Which one, from 0.
     pub stage: u32,
-    /// Requests a second that were meant to be sent; null in the first, which has one at a time.
+    /// Requests a second that were meant to be sent; null in the first stage, which has one at a time.
     pub offered_requests_per_second: Option<f64>,
     /// Requests that were sent.
     pub sent: u64,
-    /// Of them with success.
+    /// Requests that were answered with success.
     pub answered: u64,
     /// First send → last end, s.
     pub duration: f64,
-    /// `answered` / `duration`.
+    /// Requests a second that were answered with success, from the first send to the last end.
     pub requests_per_second: Option<f64>,
-    /// Output tokens of all successes / (first send → last chunk), tokens/s.
+    /// Output tokens a second of all requests together, from the first send to the last chunk.
     pub output_tokens_per_second: Option<f64>,
-    /// Most requests at one time.
+    /// Most requests that went on at one time.
     pub peak_in_flight: u64,
     /// TTFT, s.
     pub time_to_first_chunk: Distribution,
@@ -229,9 +230,9 @@ pub struct LoadStage {
     pub time_per_output_token: Distribution,
     /// E2E, s.
     pub request_latency: Distribution,
-    /// The server fell behind.
+    /// Whether the server fell behind the rate at which requests were sent.
     pub saturated: bool,
-    /// Whether every objective was met; null where there are none.
+    /// Whether every objective of the benchmark was met; null where there are none.
     pub objectives_met: Option<bool>,
     /// Requests that kept the bounds of all objectives.
     pub goodput: Option<Goodput>,
@@ -243,29 +244,31 @@ pub struct LoadStage {
 pub struct Distribution {
     /// How many values.
     pub n: u64,
-    /// Smallest.
+    /// The smallest value.
     pub min: Option<f64>,
-    /// Largest.
+    /// The largest value.
     pub max: Option<f64>,
-    /// Arithmetic mean.
+    /// The arithmetic mean: the sum of the values by their number.
     pub mean: Option<f64>,
-    /// Middle value.
+    /// The middle value: half of the values lie below it, half above.
     pub median: Option<f64>,
-    /// 90th percentile; null below 64 values.
+    /// 90th percentile: nine of ten values lie below it; null below 64 values, which tell too little of it.
     pub p90: Option<f64>,
-    /// 95th percentile; null below 130 values.
+    /// 95th percentile: 19 of 20 values lie below it; null below 130 values, which tell too little of it.
     pub p95: Option<f64>,
-    /// 99th percentile; null below 662 values.
+    /// 99th percentile: 99 of 100 values lie below it; null below 662 values, which tell too little of it.
     pub p99: Option<f64>,
     /// Why a percentile is null.
     pub percentile_reason: Option<String>,
-    /// Standard deviation of the sample (n − 1); null below 2 values.
+    /// Standard deviation of the sample (n − 1): how far values usually lie from the mean; null below 2
+    /// values.
     pub standard_deviation: Option<f64>,
     /// Median distance from the median.
     pub median_absolute_deviation: Option<f64>,
-    /// 95 % bootstrap interval of the median, lower end; null below 5 values.
+    /// Lower end of the 95 % interval of the median: measured again, the median would lie between both ends
+    /// in about 95 of 100 cases. By bootstrap; null below 5 values.
     pub median_low: Option<f64>,
-    /// 95 % bootstrap interval of the median, upper end; null below 5 values.
+    /// Upper end of the 95 % interval of the median; null below 5 values.
     pub median_high: Option<f64>,
     /// How finely values were told apart, as a share of them and to a nanosecond at best, where there
     /// were too many to keep each (an HDR histogram, above 10000); null where they are exact. `n`, `min`,

@@ -136,36 +136,41 @@ pub enum Clock {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
 #[serde(default)]
 pub struct Timing {
-    /// TTFT: first chunk with text or thinking − send, s.
+    /// From sending the request to the first chunk of text or thinking, s. Also called TTFT. Less is better.
     pub time_to_first_chunk: Option<f64>,
-    /// TTFO: first chunk with answer text − send, s.
+    /// From sending the request to the first chunk of the answer itself, thinking left out, s. Also called
+    /// TTFO. Less is better.
     pub time_to_first_output: Option<f64>,
-    /// TTST: second content chunk − first, s.
+    /// From the first chunk to the second, s. Also called TTST. Less is better.
     pub time_to_second_chunk: Option<f64>,
-    /// First chunk of thinking → first chunk of the answer, or last chunk where there was no answer, s;
-    /// null where the model did not think.
+    /// From the first chunk of thinking to the first chunk of the answer, or to the last chunk where there
+    /// was no answer, s; null where the model did not think.
     pub thinking_time: Option<f64>,
-    /// Last byte of the stream − send, s.
+    /// From sending the request to the last byte of the stream, s. Answers of unequal length are unequal
+    /// work.
     pub total_time: Option<f64>,
-    /// E2E: last content chunk − send, s.
+    /// From sending the request to the last chunk of text or thinking, s. Also called E2E. Answers of unequal
+    /// length are unequal work.
     pub request_latency: Option<f64>,
-    /// Longest gap between two content chunks, s.
+    /// Longest gap between two chunks of text or thinking, s.
     pub longest_gap: Option<f64>,
-    /// TPOT: (last content chunk − first) / (output tokens − 1), s.
+    /// From the first chunk to the last, divided by the number of output tokens after the first, s. Also
+    /// called TPOT. Less is better.
     pub time_per_output_token: Option<f64>,
     /// Setting up the connection before the send, s; not part of any other figure.
     pub connect_time: Option<f64>,
     /// Send, in seconds since the run began: the place on the time axis of the samples.
     pub send_offset: Option<f64>,
-    /// Send − intended send, s, in an open loop; null otherwise. In an open loop TTFT, TTFO, E2E and
-    /// the total time count from the intended send (no coordinated omission), so this is in them;
-    /// chunk offsets and the server's own durations count from the send.
+    /// How much later the request was sent than intended, s, in an open loop; null otherwise. There the times
+    /// to the first chunk, to the last one and to the last byte count from the intended send (no coordinated
+    /// omission), so this is in them; offsets of chunks and the server's own durations count from the send.
     pub schedule_delay: Option<f64>,
-    /// Loading the model, as the server tells, s.
+    /// Loading the model, as the model server tells, s. Less is better.
     pub load_time: Option<f64>,
     /// The server's own durations.
     pub server: Option<ServerTiming>,
-    /// The parts of TTFT in order; they add up to it.
+    /// What the time to the first chunk was spent on, in order. The parts add up to it; what cannot be told
+    /// apart is one part.
     pub waterfall: Vec<WaterfallPart>,
     /// Which clock stamped the arrivals; `kernel` only where it stamped every chunk.
     pub clock: Clock,
@@ -203,7 +208,7 @@ pub struct WaterfallPart {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Object)]
 #[serde(default)]
 pub struct Throughput {
-    /// Chunks that carry text or thinking.
+    /// Chunks that carry text or thinking. A chunk is what arrives at once, which may be several tokens.
     pub total_chunks: u64,
     /// UTF-8 bytes of text and thinking.
     pub total_bytes: u64,
@@ -212,21 +217,24 @@ pub struct Throughput {
     pub thinking_percent: Option<f64>,
     /// Bytes a chunk: `total_bytes` / `total_chunks`.
     pub average_chunk_size: Option<f64>,
-    /// `total_bytes` / `total_time`.
+    /// Bytes of text and thinking a second: bytes / total time. More is better.
     pub bytes_per_second: Option<f64>,
     /// Tokens of the prompt, as the server counts.
     pub prompt_tokens: Option<u64>,
     /// Tokens of the prompt that came from the server's cache.
     pub cached_prompt_tokens: Option<u64>,
-    /// Tokens of the output, thinking included, as the server counts.
+    /// Tokens of the output, thinking included, as the model server counts.
     pub output_tokens: Option<u64>,
-    /// Decode rate by the client's clock: 1 / TPOT.
+    /// Output tokens a second after the first chunk, by the clock of this program: 1 / time per output token.
+    /// More is better.
     pub output_tokens_per_second: Option<f64>,
-    /// Decode rate by the server's clock: output tokens / `eval_duration`.
+    /// Output tokens a second, by the model server's own clock: output tokens / the time that it says it took
+    /// to write them. More is better.
     pub server_output_tokens_per_second: Option<f64>,
     /// Prefill rate by the client's clock: prompt tokens / TTFT; transport and queue are in it.
     pub client_prompt_tokens_per_second: Option<f64>,
-    /// Prefill rate by the server's clock: uncached prompt tokens / `prompt_eval_duration`.
+    /// Tokens of the prompt that were read a second, by the model server's own clock; what came from its
+    /// cache is left out. Also called prefill rate. More is better.
     pub prompt_tokens_per_second: Option<f64>,
     /// Why the prefill rate by the server's clock is null.
     pub prompt_rate_reason: Option<String>,

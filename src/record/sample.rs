@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Sample {
     /// Seconds since the run began; negative in the baseline window before it.
     pub offset: f64,
-    /// Usage of all logical cores since the look before, percent 0–100; of the container's share of the
-    /// processor where it has a limit.
+    /// Usage of all logical cores since the look before, percent 0–100; where the container has a limit, of
+    /// its share of the processor.
     pub cpu_percent: f64,
     /// Usage of each logical core of the machine, percent 0–100.
     pub core_percent: Vec<f64>,
