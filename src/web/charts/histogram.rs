@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::Series;
-use super::scale::{Scale, Tick, tenths, time_label};
+use super::scale::{Scale, Tick, round_values, tenths, time_label};
 
 /// The drawing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -184,17 +184,9 @@ fn bars(counts: &[usize], top: f64, x: Scale, edge: impl Fn(usize) -> f64) -> Ve
 /// The powers of ten within the axis; on a short axis also twice and five times them.
 fn ticks(low: f64, bins: usize, x: Scale) -> Vec<Tick> {
     let high = low + bins as f64;
-    let digits: &[f64] = if bins > 30 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-    let (first, last) = ((low / BINS_A_DECADE).floor(), (high / BINS_A_DECADE).ceil());
-    (0..=bins_between(first, last))
-        .flat_map(|decade| {
-            let power = 10_f64.powf(first + decade as f64);
-            digits.iter().map(move |digit| digit * power)
-        })
-        .map(|gap| (gap.log10() * BINS_A_DECADE - low, gap))
-        .filter(|(place, _)| (-1e-6..=bins as f64 + 1e-6).contains(place))
-        .map(|(place, gap)| Tick {
-            at: x.at(place),
+    round_values(low / BINS_A_DECADE, high / BINS_A_DECADE, bins > 30)
+        .map(|gap| Tick {
+            at: x.at(gap.log10() * BINS_A_DECADE - low),
             label: time_label(gap, gap),
         })
         .collect()

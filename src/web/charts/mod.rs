@@ -5,9 +5,11 @@ mod course;
 mod curve;
 mod days;
 mod histogram;
+mod labels;
 mod path;
 mod race;
 mod scale;
+mod spread;
 mod timeline;
 mod waterfall;
 
@@ -16,6 +18,7 @@ pub use curve::curve;
 pub use days::{Course as DayCourse, days};
 pub use histogram::histogram;
 pub use race::race;
+pub use spread::{Spread, spread};
 pub use timeline::{Machine, View, timeline};
 pub use waterfall::waterfall;
 

@@ -372,7 +372,7 @@ fn rate_panel(series: &[Series], rates: &[Vec<f64>], frame: &Frame) -> Panel {
         .zip(rates)
         .enumerate()
         .map(|(index, (one, rates))| Line {
-            look: format!("series-{}", index % 8),
+            look: format!("series-{}", index % 12),
             label: one.label.clone(),
             d: bursts(rates, frame.from, frame.bin, frame.x, y),
         });
@@ -400,7 +400,7 @@ fn gap_panel(series: &[Series], gaps: &[Vec<(f64, f64)>], above: f64, x: Scale) 
                 .map(|(at, gap)| (x.at(*at), y.at(*gap)))
                 .collect();
             Line {
-                look: format!("solid series-{}", index % 8),
+                look: format!("solid series-{}", index % 12),
                 label: one.label.clone(),
                 d: path::strokes(&strokes, bottom),
             }
