@@ -2,10 +2,10 @@
 
 use poem::web::Data;
 use poem::{Request, Response, handler};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::form::Fields;
-use super::page;
+use super::{charts, page};
 use crate::api::Problem;
 use crate::app::App;
 use crate::record::{Comparison, RunId};
@@ -19,12 +19,7 @@ const MOST_LINKS: usize = 20;
 #[handler]
 pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Problem> {
     let fields = Fields::of_query(request)?;
-    let named: Vec<&str> = fields
-        .all("ids")
-        .flat_map(|ids| ids.split(','))
-        .map(str::trim)
-        .filter(|id| !id.is_empty())
-        .collect();
+    let named = ids(&fields);
     let models = models(&fields);
     if named.is_empty() && models.is_empty() {
         return page::render(200, "compare.html", json!({ "is_empty": true }));
@@ -36,23 +31,64 @@ pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Proble
         compared(&app, &named).await
     };
     match compared {
-        Ok(comparison) => page::render(
-            200,
-            "compare.html",
-            json!({
-                "ids": comparison.runs.iter().take(MOST_LINKS).collect::<Vec<_>>(),
-                "more": comparison.runs.len().saturating_sub(MOST_LINKS),
-                "by_model": by_model,
-                "comparison": comparison,
-                "is_empty": false,
-            }),
-        ),
+        Ok(comparison) => {
+            let mut values = values(&fields, &comparison);
+            values["by_model"] = by_model.into();
+            page::render(200, "compare.html", values)
+        }
         Err(problem) => page::render(
             problem.status,
             "compare.html",
             json!({ "problem": problem, "is_empty": false }),
         ),
     }
+}
+
+/// What the page shows of a comparison.
+fn values(fields: &Fields, comparison: &Comparison) -> Value {
+    let mut figures: Vec<&str> = comparison
+        .rows
+        .iter()
+        .map(|it| it.metric.as_str())
+        .collect();
+    figures.dedup();
+    let wanted = fields.filled("figure");
+    let chosen = figures
+        .iter()
+        .find(|name| wanted == Some(**name))
+        .or(figures.first());
+    json!({
+        "ids": comparison.runs.iter().take(MOST_LINKS).collect::<Vec<_>>(),
+        "more": comparison.runs.len().saturating_sub(MOST_LINKS),
+        "figures": figures.iter().map(|name| choice(fields, name)).collect::<Vec<_>>(),
+        "chosen": chosen,
+        "spread": chosen
+            .and_then(|name| charts::spread(name, &comparison.labels, &comparison.spreads)),
+        "comparison": {
+            "labels": comparison.labels,
+            "rows": comparison.rows,
+            "differences": comparison.differences,
+            "outputs": comparison.outputs,
+        },
+        "is_empty": false,
+    })
+}
+
+/// A figure that can be drawn, and where. However runs were given, the address is the same.
+fn choice(fields: &Fields, name: &str) -> Value {
+    let mut chosen = Fields::default();
+    chosen.set("ids", ids(fields).join(","));
+    for model in models(fields) {
+        chosen.add("models", model);
+    }
+    chosen.set("figure", name);
+    json!({ "name": name, "address": format!("/compare?{}#spread", chosen.to_query()) })
+}
+
+/// Each in a field of its own, or several in one, parted by commas.
+fn ids(fields: &Fields) -> Vec<&str> {
+    let given = fields.all("ids").flat_map(|ids| ids.split(','));
+    given.map(str::trim).filter(|id| !id.is_empty()).collect()
 }
 
 /// Each in a field of its own; one alone may hold several, parted by commas.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use minijinja::Environment;
 
+use super::glossary;
 use crate::measure;
 
 /// What stands for an unknown figure.
@@ -25,28 +26,10 @@ pub fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("grouped", grouped);
     environment.add_filter("utc", |stamp: Option<String>| utc(stamp.as_deref()));
     environment.add_filter("excerpt", excerpt);
-    environment.add_filter("metric", metric);
+    environment.add_filter("metric", glossary::title);
+    environment.add_filter("meaning", meaning);
+    environment.add_filter("figure", figure);
     environment.add_filter("words", |name: &str| name.replace('_', " "));
-}
-
-/// What people call a figure, by the name of its field.
-pub fn metric(name: &str) -> String {
-    let title = match name {
-        "time_to_first_chunk" => "First chunk",
-        "time_to_first_output" => "First answer text",
-        "time_to_second_chunk" => "Second chunk",
-        "time_per_output_token" => "Time per token",
-        "inter_chunk_latency" => "Gap between chunks",
-        "request_latency" => "Last chunk",
-        "total_time" => "Total time",
-        "load_time" => "Model load",
-        "output_tokens_per_second" => "Decode rate",
-        "server_output_tokens_per_second" => "Decode rate, server",
-        "prompt_tokens_per_second" => "Prompt rate, server",
-        "bytes_per_second" => "Bytes of text a second",
-        other => return other.replace('_', " "),
-    };
-    title.to_owned()
 }
 
 /// A number with three significant digits.
@@ -96,6 +79,24 @@ pub fn seconds(value: Option<f64>) -> String {
 /// A rate such as `85.3 tokens/s`.
 pub fn rate(value: Option<f64>, unit: &str) -> String {
     with_unit(value, unit)
+}
+
+/// A value of a figure that is named: a time or a rate.
+pub fn figure(value: Option<f64>, name: &str) -> String {
+    if name == "bytes_per_second" {
+        rate(value, "B/s")
+    } else if name.ends_with("_per_second") {
+        rate(value, "tokens/s")
+    } else {
+        seconds(value)
+    }
+}
+
+/// What a figure means. A template that asks for one that is not known is wrong.
+fn meaning(name: &str) -> Result<&'static str, minijinja::Error> {
+    let kind = minijinja::ErrorKind::InvalidOperation;
+    glossary::meaning(name)
+        .ok_or_else(|| minijinja::Error::new(kind, format!("there is no figure {name}")))
 }
 
 /// A share.

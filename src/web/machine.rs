@@ -15,6 +15,9 @@ const MARGIN: f64 = 2.0;
 /// Less on the CPU is the part of a model that always is, percent.
 const NOTHING: f64 = 0.5;
 
+/// So many models are named one by one.
+const MOST_NAMED: usize = 3;
+
 /// A stall as it is shown.
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -117,17 +120,31 @@ pub fn energy(run: &BenchmarkResponse, labels: &[String]) -> Value {
             })
         })
         .collect();
-    let mut reasons: Vec<String> = Vec::new();
-    for (label, it) in unknown {
-        let reason = it.reason.as_deref().unwrap_or_default();
-        let told = if labels.len() > 1 {
-            format!("Energy of {label} is not known: {reason}.")
-        } else {
-            format!("Energy is not known: {reason}.")
-        };
-        reasons.push(told);
-    }
+    let unknown = unknown
+        .into_iter()
+        .map(|(label, it)| (label.as_str(), it.reason.as_deref().unwrap_or_default()));
+    let reasons = unknown_energy(unknown.collect(), labels.len());
     json!({ "rows": rows, "reasons": reasons })
+}
+
+/// Why energy is not known, each reason once: of some models by name, of many by their number.
+fn unknown_energy(unknown: Vec<(&str, &str)>, models: usize) -> Vec<String> {
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (label, reason) in unknown {
+        match by_reason.iter_mut().find(|(other, _)| *other == reason) {
+            Some((_, labels)) => labels.push(label),
+            None => by_reason.push((reason, vec![label])),
+        }
+    }
+    let told = by_reason.into_iter().map(|(reason, labels)| {
+        let whose = match labels.len() {
+            all if all == models => String::new(),
+            1..=MOST_NAMED => format!(" of {}", labels.join(" and ")),
+            many => format!(" of {many} models"),
+        };
+        format!("Energy{whose} is not known: {reason}.")
+    });
+    told.collect()
 }
 
 fn unit(value: Option<f64>, unit: &str) -> Option<String> {
@@ -205,4 +222,31 @@ pub fn sampling(run: &BenchmarkResponse) -> Value {
         "longest_look": cost.map(|it| it.longest_look),
         "remarks": samples.map(|it| &it.remarks),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unknown_energy;
+
+    #[test]
+    fn a_reason_is_told_once() {
+        let told = |labels: &[&'static str], models| {
+            unknown_energy(labels.iter().map(|it| (*it, "no meter")).collect(), models)
+        };
+        assert_eq!(told(&["a"], 1), ["Energy is not known: no meter."]);
+        assert_eq!(
+            told(&["a", "b", "c", "d"], 4),
+            ["Energy is not known: no meter."]
+        );
+        assert_eq!(
+            told(&["a", "b"], 4),
+            ["Energy of a and b is not known: no meter."]
+        );
+        assert_eq!(
+            told(&["a", "b", "c", "d"], 5),
+            ["Energy of 4 models is not known: no meter."]
+        );
+        let two = unknown_energy(vec![("a", "no meter"), ("b", "elsewhere")], 2);
+        assert_eq!(two.len(), 2);
+    }
 }

@@ -4,12 +4,14 @@
 //! record to a template of `templates/pages`. Here is no HTML, nothing is measured, and no header of
 //! security is set: that is the server's guard, for pages and API alike.
 
+mod answers;
 mod assets;
 mod card;
 mod charts;
 mod compare;
 mod figures;
 mod form;
+mod glossary;
 mod history;
 mod import;
 mod login;
@@ -47,6 +49,7 @@ pub fn routes(app: &App) -> Route {
         .at("/runs/:id", get(runs::view))
         .at("/runs/:id/report", get(report::download))
         .at("/runs/:id/card.svg", get(card::view))
+        .at("/runs/:id/answers/:place", get(runs::answer))
         .at("/runs/:id/delete", get(runs::ask_to_delete))
         .at("/ui/runs/:id/cancel", post(runs::cancel))
         .at("/ui/runs/:id/rerun", post(runs::rerun))
@@ -62,6 +65,7 @@ pub fn routes(app: &App) -> Route {
         .at("/statistics", get(statistics::view))
         .at("/compare", get(compare::view))
         .at("/trend", get(trend::view))
+        .at("/figures", get(glossary::view))
         .at("/ui/system", get(system::view))
         .at("/login", get(login::view).post(login::login))
         .at("/assets/:hash/:file", get(assets::asset));

@@ -5,7 +5,7 @@ use poem::web::{Data, Path};
 use poem::{Response, handler};
 
 use super::charts::View;
-use super::{page, result, runs};
+use super::{glossary, page, result, runs};
 use crate::api::Problem;
 use crate::app::App;
 use crate::record::{BenchmarkResponse, RunId};
@@ -15,6 +15,7 @@ use crate::record::{BenchmarkResponse, RunId};
 pub fn report(run: BenchmarkResponse) -> Result<String, Problem> {
     let mut values = result::values(run, View::default());
     values["is_report"] = true.into();
+    values["groups"] = glossary::groups().into();
     page::text("report.html", values)
 }
 

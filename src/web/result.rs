@@ -7,19 +7,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::charts::{self, Series, View};
-use super::{figures, machine, run_form, sweep, trend};
+use super::{answers, figures, machine, run_form, sweep, trend};
 use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo,
-    ModelSummaryStatistics,
+    BenchmarkResponse, BenchmarkResult, Distribution, ErrorInfo, ModelSummaryStatistics,
 };
 
-/// Of one answer so much is shown, bytes; the rest is in the record.
-const MOST_TEXT: usize = 20_000;
-/// Of all answers together so much is shown, bytes: a page that loads at once.
-const MOST_TEXT_IN_ALL: usize = 2_000_000;
-/// So many answers of a model are shown.
-const MOST_ANSWERS: usize = 10;
 /// Medians that differ by less than this share would show the same three digits.
 const LEVEL: f64 = 0.005;
 /// So many failures are shown.
@@ -30,7 +23,6 @@ const MOST_NOTES: usize = 50;
 /// What a column of the table shows.
 struct Metric {
     name: &'static str,
-    hint: &'static str,
     of: fn(&ModelSummaryStatistics) -> &Distribution,
     unit: Unit,
     /// Whether models can be ranked by it: by whole times only answers of equal length could.
@@ -48,61 +40,56 @@ enum Unit {
 const METRICS: [Metric; 8] = [
     Metric {
         name: "time_to_first_chunk",
-        hint: "From sending to the first chunk of text or thinking (TTFT). Less is better.",
         of: |it| &it.time_to_first_chunk,
         unit: Unit::Time,
         ranks: true,
     },
     Metric {
         name: "time_to_first_output",
-        hint: "From sending to the first chunk of the answer itself, thinking left out. Less is better.",
         of: |it| &it.time_to_first_output,
         unit: Unit::Time,
         ranks: true,
     },
     Metric {
         name: "output_tokens_per_second",
-        hint: "Output tokens a second after the first, by our clock. More is better.",
         of: |it| &it.output_tokens_per_second,
         unit: Unit::TokensPerSecond,
         ranks: true,
     },
     Metric {
         name: "server_output_tokens_per_second",
-        hint: "Output tokens a second, by the model server's own clock. More is better.",
         of: |it| &it.server_output_tokens_per_second,
         unit: Unit::TokensPerSecond,
         ranks: true,
     },
     Metric {
         name: "prompt_tokens_per_second",
-        hint: "Uncached prompt tokens read a second, by the model server's own clock. More is better.",
         of: |it| &it.prompt_tokens_per_second,
         unit: Unit::TokensPerSecond,
         ranks: true,
     },
     Metric {
         name: "inter_chunk_latency",
-        hint: "Every gap between two chunks, of all requests together. Less is better.",
         of: |it| &it.inter_chunk_latency,
         unit: Unit::Time,
         ranks: true,
     },
     Metric {
         name: "total_time",
-        hint: "From sending to the last byte. Answers of unequal length are unequal work.",
         of: |it| &it.total_time,
         unit: Unit::Time,
         ranks: false,
     },
     Metric {
         name: "load_time",
-        hint: "Loading the model, as the model server tells. Less is better.",
         of: |it| &it.load_time,
         unit: Unit::Time,
         ranks: true,
     },
 ];
+
+/// Figures whose values are drawn one by one: when an answer began, how fast it came, how long it took.
+const SPREAD: [&str; 3] = ["time_to_first_chunk", "time_per_output_token", "total_time"];
 
 #[derive(Debug, PartialEq, Serialize)]
 struct Table {
@@ -112,8 +99,7 @@ struct Table {
 
 #[derive(Debug, PartialEq, Serialize)]
 struct Column {
-    title: String,
-    hint: &'static str,
+    name: &'static str,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -150,29 +136,6 @@ enum Standing {
     Level,
     /// How many times the best.
     Behind(String),
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct Answers {
-    label: String,
-    shown: Vec<Answer>,
-    left_out: usize,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct Answer {
-    title: String,
-    text: String,
-    is_cut: bool,
-    thinking: Option<String>,
-    /// The earlier answer that has the very same text.
-    same_as: Option<u32>,
-    done_reason: Option<String>,
-    chunks: u64,
-    tokens: Option<u64>,
-    thinking_time: Option<f64>,
-    thinking_percent: Option<f64>,
-    error: Option<ErrorInfo>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -218,26 +181,6 @@ pub fn labels(run: &BenchmarkResponse) -> Vec<String> {
         .collect()
 }
 
-/// The beginning of a text, and whether that is not all of it.
-pub fn shortened(text: &str) -> (String, bool) {
-    cut(text, MOST_TEXT)
-}
-
-/// The first bytes of a text, whole characters, and whether there are more.
-pub fn cut(text: &str, most: usize) -> (String, bool) {
-    let end = text.floor_char_boundary(most);
-    (
-        text.get(..end).unwrap_or_default().to_owned(),
-        end < text.len(),
-    )
-}
-
-/// Whether the requests of a run differ by what was asked.
-fn has_prompts(request: &BenchmarkRequest) -> bool {
-    let made_up = request.synthetic.map_or(0, |it| it.prompts);
-    made_up > 1 || request.all_prompts().len() > 1 || request.replay.is_some()
-}
-
 /// Everything that the page shows.
 pub fn values(mut run: BenchmarkResponse, view: View) -> Value {
     let labels = labels(&run);
@@ -262,14 +205,9 @@ pub fn values(mut run: BenchmarkResponse, view: View) -> Value {
         "race": charts::race(&series),
         "timeline": charts::timeline(&series, &machines, &stalls, view),
         "histogram": charts::histogram(&series),
+        "spreads": spreads(&series, &labels),
     });
-    let has_prompts = has_prompts(&run.request);
-    // Thinking counts too.
-    let most_text = (MOST_TEXT_IN_ALL / (series.len().max(1) * MOST_ANSWERS * 2)).min(MOST_TEXT);
-    let answers: Vec<Answers> = series
-        .iter()
-        .map(|it| answers(it, has_prompts, most_text))
-        .collect();
+    let answers = answers::of_models(&run, &series);
     let failures: Vec<Failure> = series
         .iter()
         .flat_map(failures)
@@ -314,6 +252,19 @@ pub fn values(mut run: BenchmarkResponse, view: View) -> Value {
     values
 }
 
+/// How the requests of each model differ among each other, figure by figure.
+fn spreads(series: &[Series], labels: &[String]) -> Vec<charts::Spread> {
+    let sets = series
+        .iter()
+        .map(|it| (it.label.clone(), it.results.clone()));
+    let sets: Vec<(String, Vec<&BenchmarkResult>)> = sets.collect();
+    let drawn = SPREAD.iter().filter_map(|name| {
+        let spreads = measure::spreads(name, &sets);
+        charts::spread(name, labels, &spreads)
+    });
+    drawn.collect()
+}
+
 fn table(run: &BenchmarkResponse, labels: &[String]) -> Table {
     let shown: Vec<&Metric> = METRICS
         .iter()
@@ -351,13 +302,7 @@ fn table(run: &BenchmarkResponse, labels: &[String]) -> Table {
         });
     Table {
         rows: rows.collect(),
-        columns: shown
-            .iter()
-            .map(|it| Column {
-                title: figures::metric(it.name),
-                hint: it.hint,
-            })
-            .collect(),
+        columns: shown.iter().map(|it| Column { name: it.name }).collect(),
     }
 }
 
@@ -428,55 +373,6 @@ fn interval(unit: Unit, of: &Distribution) -> Option<String> {
         Unit::TokensPerSecond => figures::significant(end),
     };
     Some(format!("{} to {}", written(ends.0), written(ends.1)))
-}
-
-fn answers(series: &Series, has_prompts: bool, most_text: usize) -> Answers {
-    let measured: Vec<&BenchmarkResult> = series
-        .results
-        .iter()
-        .copied()
-        .filter(|it| !it.warmup)
-        .collect();
-    let shown = measured
-        .iter()
-        .take(MOST_ANSWERS)
-        .enumerate()
-        .map(|(index, result)| {
-            let earlier = measured.iter().take(index);
-            let same = earlier.clone().find(|it| {
-                !result.response.is_empty()
-                    && it.response_sha256 == result.response_sha256
-                    && it.thinking == result.thinking
-            });
-            let (text, is_cut) = cut(&result.response, most_text);
-            let about = match &result.step {
-                Some(step) => step.to_string(),
-                None if has_prompts => figures::excerpt(&result.prompt, 60),
-                None => String::new(),
-            };
-            let gap = if has_prompts { ": " } else { "" };
-            Answer {
-                title: format!("Repetition {}{gap}{about}", result.repetition),
-                text,
-                is_cut,
-                thinking: result
-                    .thinking
-                    .as_deref()
-                    .map(|text| cut(text, most_text).0),
-                same_as: same.filter(|_| !has_prompts).map(|it| it.repetition),
-                done_reason: result.done_reason.clone(),
-                chunks: result.throughput.total_chunks,
-                tokens: result.throughput.output_tokens,
-                thinking_time: result.timing.thinking_time,
-                thinking_percent: result.throughput.thinking_percent,
-                error: result.error.clone(),
-            }
-        });
-    Answers {
-        label: series.label.clone(),
-        shown: shown.collect(),
-        left_out: measured.len().saturating_sub(MOST_ANSWERS),
-    }
 }
 
 fn failures(series: &Series) -> Vec<Failure> {
@@ -586,12 +482,5 @@ mod tests {
         for one in &all {
             assert_eq!(cell(&METRICS[0], one, &all).standing, None);
         }
-    }
-
-    #[test]
-    fn long_texts_are_cut_between_characters() {
-        let (text, is_cut) = shortened(&"ä".repeat(MOST_TEXT));
-        assert!(is_cut && text.len() <= MOST_TEXT);
-        assert_eq!(shortened("ä"), ("ä".to_owned(), false));
     }
 }

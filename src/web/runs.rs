@@ -1,12 +1,13 @@
 //! One run: live while it goes on, its result afterwards; stop it, repeat it, delete it.
 
+use poem::http::header;
 use poem::web::{Data, Path, Query};
 use poem::{Response, handler};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::charts::View;
-use super::{page, result};
+use super::{answers, page, result};
 use crate::api::Problem;
 use crate::app::App;
 use crate::measure;
@@ -106,11 +107,26 @@ fn columns(run: &BenchmarkResponse) -> Vec<Column> {
                 total: is_known.then_some(run.total_requests / models),
                 text: results
                     .last()
-                    .map(|it| result::shortened(&it.response).0)
+                    .map(|it| answers::shortened(&it.response).0)
                     .unwrap_or_default(),
             }
         })
         .collect()
+}
+
+/// One answer as it came, all of it.
+#[handler]
+pub async fn answer(
+    app: Data<&App>,
+    Path((text, place)): Path<(String, usize)>,
+) -> Result<Response, Problem> {
+    let run = app.record(&id(&text)?).await?;
+    let result = run.results.get(place);
+    let result = result.ok_or_else(|| Problem::new(404, "This benchmark has no such answer."))?;
+    Ok(Response::builder()
+        .content_type("text/plain; charset=utf-8")
+        .header(header::CACHE_CONTROL, "no-store")
+        .body(answers::whole(result)))
 }
 
 #[handler]

@@ -148,6 +148,7 @@ const last = {
       "history": "/history",
       "history, nothing fits": "/history?q=nothing+has+this",
       "statistics": "/statistics",
+      "figures": "/figures",
       "system": "/ui/system",
     });
     const page = await open(browser);

@@ -18,11 +18,15 @@ export default {
     });
     await page.waitForSelector("h1.headline");
     check(/tokens/.test(await page.textContent("h1.headline")), "the result has no sentence");
-    check((await page.locator("svg.chart").count()) === 4, "the result has not four drawings");
+    // Four of the run, and a box and a curve for each of three figures.
+    check((await page.locator("svg.chart").count()) === 4 + 2 * 3, "the result has not ten drawings");
+    await page.click(".figures-table a.term >> text=First chunk");
+    check(/From sending the request/.test(await page.textContent(":target")), "a figure does not lead to its meaning");
+    await page.goBack();
     check((await page.locator(".figures-table tbody tr").count()) === 2, "the table has not two rows");
     const drawn = await page.locator("svg.chart path.line").evaluateAll((lines) => lines.filter((line) => line.getBBox().width > 1).length);
     check(drawn >= 4, `only ${drawn} lines are drawn`);
-    await page.click("summary:has-text('The same as a table') >> nth=1");
+    await page.click("section:has(#race-title) summary");
     check(await page.locator("table:has-text('Of the answer')").isVisible(), "the table of a drawing does not open");
     await page.click("text=Compare its models");
     check(/Everything is compared with/.test(await page.textContent("main")), "the models cannot be compared");

@@ -1,11 +1,13 @@
 //! Pages as a browser without scripts gets them: it follows links, fills in forms, reads HTML.
 
+mod figures;
 mod history;
 mod import;
 mod nova;
 mod pages;
 mod report;
 mod result;
+mod spread;
 mod start;
 mod trend;
 mod views;

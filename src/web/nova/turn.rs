@@ -9,7 +9,7 @@ use crate::record::{
     MemoryDocument, NovaMetrics, NovaStatus, NovaStep, NovaTurn, Parameters, RecallReason, RunId,
     TurnAccounting,
 };
-use crate::web::result;
+use crate::web::answers;
 
 /// Of one text so much is shown, bytes.
 const MOST_TEXT: usize = 20_000;
@@ -161,7 +161,7 @@ fn one(turn: NovaTurn, most: usize) -> ShownTurn {
 }
 
 fn cut(text: &str, most: usize) -> Text {
-    let (text, is_cut) = result::cut(text, most);
+    let (text, is_cut) = answers::cut(text, most);
     Text { text, is_cut }
 }
 

@@ -21,13 +21,14 @@ async fn the_result_begins_with_its_sentence() {
             "One answer of each",
             "Timeline of the run",
             "Gaps between chunks",
+            "How requests differ",
             "CPU in use, %",
             "The very same text as repetition 1.",
             &format!("/api/benchmarks/history/{id}"),
             &format!("action=\"/ui/runs/{id}/rerun\""),
         ],
     );
-    assert_eq!(page.text.matches("<svg class=\"chart").count(), 4);
+    assert_eq!(page.text.matches("<svg class=\"chart").count(), 4 + 3 * 2);
     // No chart has a point that is not a number.
     assert!(!page.text.contains("NaN") && !page.text.contains("inf\""));
 }
