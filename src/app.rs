@@ -7,6 +7,7 @@ mod earlier;
 mod error;
 mod exchange;
 mod execution;
+mod following;
 mod models;
 mod nova;
 mod saved;
@@ -14,15 +15,13 @@ mod statistics;
 mod system;
 mod unsaved;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -43,13 +42,12 @@ use crate::machine::{self, Machine, Watch};
 use crate::measure::{GapPool, Price, RateCourse};
 use crate::nova::live::Live;
 use crate::record::{
-    BenchmarkRequest, BenchmarkResponse, DatabaseState, EventId, HistoryPage, HistoryQuery,
-    LoadPattern, ModelName, ModelSummary, RunEvent, RunFinished, RunId, Status, SystemInfo,
-    Validity,
+    BenchmarkRequest, BenchmarkResponse, DatabaseState, HistoryPage, HistoryQuery, LoadPattern,
+    ModelName, ModelSummary, RunEvent, RunFinished, RunId, Status, SystemInfo, Validity,
 };
 use crate::reference;
 use crate::run::engine::{Engine, Job};
-use crate::run::events::{self, EventLogs};
+use crate::run::events::EventLogs;
 use crate::run::plan::Plan;
 use crate::run::queue::{Queue, Ticket};
 use crate::store::{ServerOptions, Store, StoreError};
@@ -57,10 +55,8 @@ use crate::store::{ServerOptions, Store, StoreError};
 pub use self::calibration::{CalibrationPlan, start_reference};
 pub use self::care::days_ago;
 pub use self::error::AppError;
-pub use self::nova::NovaEventStream;
-
-/// Events of a run with their ids, from where the caller asked until the run ends.
-pub type EventStream = Pin<Box<dyn Stream<Item = (EventId, Arc<RunEvent>)> + Send>>;
+pub use self::following::EventStream;
+pub use crate::run::events::Announcement;
 
 /// What one backend answered when asked for its models.
 pub struct BackendModels {
@@ -72,8 +68,6 @@ pub struct BackendModels {
 
 /// Nobody types more, and the database refuses much longer patterns.
 const LONGEST_SEARCH: usize = 1000;
-/// How often the record of a run in another process is read.
-const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// How long processes have to come back after the server of the database was started.
 const RESTART_GRACE: Duration = Duration::from_mins(2);
 /// How often runs are looked for whose process is gone.
@@ -365,26 +359,6 @@ impl App {
         self.start(run.request).await
     }
 
-    /// Events of a run after `after`, from the start where that is `None`; also of finished runs.
-    pub async fn events(
-        &self,
-        id: &RunId,
-        after: Option<EventId>,
-    ) -> Result<EventStream, AppError> {
-        if let Some(log) = self.inner.logs.get(id) {
-            return Ok(Box::pin(log.follow(after)));
-        }
-        let run = self.record(id).await?;
-        let follower = Follower {
-            app: self.clone(),
-            id: id.clone(),
-            after,
-            ready: VecDeque::new(),
-            over: false,
-        };
-        Ok(Box::pin(follower.follow(&run)))
-    }
-
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), AppError> {
         Ok(self.inner.store.ready().await?)
@@ -494,58 +468,5 @@ fn bounds(config: &Config) -> Bounds {
         },
         max_line_bytes: config.limits.max_line_bytes,
         max_response_bytes: config.limits.max_response_bytes,
-    }
-}
-
-/// Reads the events of a run that this process does not run from its stored record: all at once
-/// where it has ended, as they are stored where another process runs it.
-struct Follower {
-    app: App,
-    id: RunId,
-    after: Option<EventId>,
-    ready: VecDeque<(EventId, Arc<RunEvent>)>,
-    over: bool,
-}
-
-impl Follower {
-    fn follow(
-        mut self,
-        run: &BenchmarkResponse,
-    ) -> impl Stream<Item = (EventId, Arc<RunEvent>)> + Send + use<> {
-        self.take(run);
-        futures_util::stream::unfold(self, |mut follower| async move {
-            let event = follower.next().await?;
-            Some((event, follower))
-        })
-    }
-
-    fn take(&mut self, run: &BenchmarkResponse) {
-        self.over = run.status.is_final();
-        let mut events = events::recorded(run);
-        // An id that the ended run never gave: nothing of it was seen.
-        let last = events.last().map(|(id, _)| *id);
-        if self.over && self.after > last {
-            self.after = None;
-        }
-        events.retain(|(id, _)| Some(*id) > self.after);
-        self.after = events.last().map(|(id, _)| *id).or(self.after);
-        self.ready.extend(events);
-    }
-
-    async fn next(&mut self) -> Option<(EventId, Arc<RunEvent>)> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
-            }
-            if self.over {
-                return None;
-            }
-            tokio::time::sleep(FOLLOW_INTERVAL).await;
-            match self.app.record(&self.id).await {
-                Ok(run) => self.take(&run),
-                // Deleted, or the database is away: whoever listens asks again.
-                Err(_) => return None,
-            }
-        }
     }
 }

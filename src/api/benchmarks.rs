@@ -1,20 +1,12 @@
 //! Run benchmarks and read what they found.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
-use futures_util::{Stream, StreamExt};
 use poem::web::Data;
-use poem::web::sse::Event;
 use poem_openapi::param::{Header, Path, Query};
-use poem_openapi::payload::EventStream;
 use poem_openapi::{ApiResponse, OpenApi};
 
-use tokio_util::sync::CancellationToken;
-
 use super::Part;
+use super::following::Events;
 use super::payload::{Answer, Body};
 use super::problem::{Failure, Problem};
 use super::prompts::Deleted;
@@ -23,17 +15,6 @@ use crate::record::{
     BenchmarkRequest, BenchmarkResponse, Comparison, DeleteReport, ErrorCode, EventId, FieldError,
     HistoryDetail, HistoryQuery, HistorySort, Order, RunEvent, RunId, Status, Trend,
 };
-
-/// Proxies close a silent connection after about half a minute.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How often a silent stream of events says that it is still there: often enough that neither this
-/// server nor a proxy takes it for dead.
-pub fn keep_alive(app: &App) -> Duration {
-    KEEP_ALIVE.min(Duration::from_secs_f64(app.config.timeouts.client / 3.0))
-}
-
-/// How long a run may take to end, and tell so, once the program is stopping.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The routes.
 pub struct Benchmarks;
@@ -64,8 +45,6 @@ enum HistoryAnswer {
     ),
 }
 
-type Events = EventStream<Pin<Box<dyn Stream<Item = RunEvent> + Send>>>;
-
 /// Reads an id of a path.
 pub fn parse_id(text: &str) -> Result<RunId, Problem> {
     text.parse().map_err(|error: crate::record::InvalidId| {
@@ -77,10 +56,19 @@ pub fn parse_id(text: &str) -> Result<RunId, Problem> {
 }
 
 /// Reads the id of the last event that was seen.
-pub fn parse_event_id(text: Option<&str>) -> Result<Option<EventId>, Problem> {
-    text.map(str::parse).transpose().map_err(|_| {
+pub fn parse_event_id(
+    header: Option<String>,
+    query: Option<String>,
+) -> Result<Option<EventId>, Problem> {
+    let pointer = if header.is_some() {
+        "/Last-Event-ID"
+    } else {
+        "/after"
+    };
+    let id = header.or(query).map(|text| text.parse()).transpose();
+    id.map_err(|_| {
         Problem::invalid(vec![FieldError {
-            pointer: "/Last-Event-ID".into(),
+            pointer: pointer.into(),
             message: "is no id of an event, such as `3.14`".into(),
         }])
     })
@@ -320,7 +308,9 @@ impl Benchmarks {
     /// Follow a benchmark
     ///
     /// Server-sent events, from the start or after `Last-Event-ID`; also of runs that have ended.
-    /// The event's type is the `type` of its data. The stream ends after `run_finished`.
+    /// The event's type is the `type` of its data. The stream ends after `run_finished`. What happens within
+    /// 50 ms is sent together. Where the events after an id are not known one by one any more, since very
+    /// many came, all that are known come from the start again, `run_started` before any of a request.
     #[oai(
         path = "/api/benchmarks/:id/events",
         method = "get",
@@ -335,32 +325,12 @@ impl Benchmarks {
         /// Id of the last event that was seen.
         #[oai(name = "Last-Event-ID")]
         last_event_id: Header<Option<String>>,
-    ) -> Result<Events, Failure> {
-        let after = parse_event_id(last_event_id.0.as_deref())?;
+        /// The same, for who cannot send the header; where both are there, the header counts.
+        after: Query<Option<String>>,
+    ) -> Result<Events<RunEvent>, Failure> {
+        let after = parse_event_id(last_event_id.0, after.0)?;
         let events = app.events(&parse_id(&id)?, after).await?;
-        // The framework's writer takes the item; its id travels beside it.
-        let ids = Arc::new(std::sync::Mutex::new(EventId::default()));
-        let next = Arc::clone(&ids);
-        let events: Pin<Box<dyn Stream<Item = RunEvent> + Send>> = Box::pin(
-            events
-                .take_until(given_up(app.stopping()))
-                .map(move |(id, event)| {
-                    *next
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner) = id;
-                    RunEvent::clone(&event)
-                }),
-        );
-        Ok(EventStream::new(events)
-            .keep_alive(keep_alive(&app))
-            .to_event(move |event| {
-                let id = *ids
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
-                Event::message(serde_json::to_string(&event).unwrap_or_default())
-                    .event_type(event.name())
-                    .id(id.to_string())
-            }))
+        Ok(Events::new(&app, events, RunEvent::name))
     }
 
     /// Cancel a benchmark
@@ -444,12 +414,6 @@ impl Benchmarks {
 fn listed(text: Option<&str>) -> impl Iterator<Item = &str> {
     let parts = text.unwrap_or_default().split(',').map(str::trim);
     parts.filter(|part| !part.is_empty())
-}
-
-/// Once the program is stopping a run ends soon, and its last event shall still be heard.
-pub async fn given_up(stopping: CancellationToken) {
-    stopping.cancelled().await;
-    tokio::time::sleep(LAST_WORDS).await;
 }
 
 /// The query of the page that was asked for, with the next cursor.

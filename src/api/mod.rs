@@ -6,6 +6,7 @@ mod benchmarks;
 mod document;
 mod examples;
 mod exchange;
+mod following;
 mod health;
 mod models;
 mod nova;

@@ -1,25 +1,20 @@
 //! Ask agents: one way in for prompts; sessions, turns and memory beside it.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use futures_util::{Stream, StreamExt};
 use poem::web::Data;
-use poem::web::sse::Event;
 use poem_openapi::param::{Header, Path, Query};
-use poem_openapi::payload::EventStream;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, ResponseContent};
 use serde::{Deserialize, Serialize};
 
-use super::benchmarks::{given_up, keep_alive, next_link, parse_event_id, parse_id};
+use super::benchmarks::{next_link, parse_event_id, parse_id};
+use super::following::Events;
 use super::payload::{Answer, Body, Markdown};
 use super::problem::{Failure, Problem};
 use super::prompts::Deleted;
 use super::{ClientGone, Part};
-use crate::app::{App, NovaEventStream};
+use crate::app::App;
 use crate::record::{
-    EventId, FieldError, MemoryDocument, NewMemory, NewSession, NovaCheckpoint, NovaEvent,
-    NovaRequest, NovaResponse, NovaSession, NovaTurn, RunId, SessionPatch,
+    FieldError, MemoryDocument, NewMemory, NewSession, NovaCheckpoint, NovaEvent, NovaRequest,
+    NovaResponse, NovaSession, NovaTurn, RunId, SessionPatch,
 };
 
 /// The routes of asking and of turns.
@@ -31,8 +26,6 @@ pub struct Sessions;
 /// The routes of memory.
 pub struct Memory;
 
-type Events = EventStream<Pin<Box<dyn Stream<Item = NovaEvent> + Send>>>;
-
 /// What came of a prompt, at its end or as it comes.
 #[expect(clippy::large_enum_variant, reason = "there is one an answer")]
 #[derive(ResponseContent)]
@@ -40,7 +33,7 @@ enum Told {
     /// At its end.
     Whole(Answer<NovaResponse>),
     /// As it comes.
-    Events(Events),
+    Events(Events<NovaEvent>),
 }
 
 /// A prompt was answered, or a turn has ended otherwise.
@@ -161,29 +154,6 @@ fn parse_session(text: Option<&str>) -> Result<Option<RunId>, Problem> {
     text.map(parse_id).transpose()
 }
 
-/// Events as they are sent, each with its id.
-fn stream(app: &App, events: NovaEventStream) -> Events {
-    // The framework's writer takes the item; its id travels beside it.
-    let ids = Arc::new(Mutex::new(EventId::default()));
-    let next = Arc::clone(&ids);
-    let events: Pin<Box<dyn Stream<Item = NovaEvent> + Send>> = Box::pin(
-        events
-            .take_until(given_up(app.stopping()))
-            .map(move |(id, event)| {
-                *next.lock().unwrap_or_else(PoisonError::into_inner) = id;
-                NovaEvent::clone(&event)
-            }),
-    );
-    EventStream::new(events)
-        .keep_alive(keep_alive(app))
-        .to_event(move |event| {
-            let id = *ids.lock().unwrap_or_else(PoisonError::into_inner);
-            Event::message(serde_json::to_string(&event).unwrap_or_default())
-                .event_type(event.name())
-                .id(id.to_string())
-        })
-}
-
 /// Over when the client of a request has closed its connection.
 pub fn client_gone(http: &poem::Request) -> impl Future<Output = ()> + use<> {
     let gone = http.extensions().get::<ClientGone>().cloned();
@@ -222,7 +192,11 @@ impl Nova {
         let id = app.ask(request.0).await?.response.turn_id;
         if streams {
             let events = app.turn_events(&id, None).await?;
-            return Ok(Asked::Turn(Told::Events(stream(&app, events))));
+            return Ok(Asked::Turn(Told::Events(Events::new(
+                &app,
+                events,
+                NovaEvent::name,
+            ))));
         }
         let turn = app.wait_for_turn(&id, client_gone(http)).await?;
         Ok(Asked::Turn(Told::Whole(Answer(turn.response))))
@@ -230,7 +204,9 @@ impl Nova {
 
     /// Follow a turn
     ///
-    /// Server-sent events, from the start or after `Last-Event-ID`; also of turns that have ended.
+    /// Server-sent events, from the start or after `Last-Event-ID`; also of turns that have ended. What happens
+    /// within 50 ms is sent together. Where the events after an id are not known one by one any more, since
+    /// very many came, all that are known come from the start again, with `turn_started`.
     #[oai(
         path = "/api/nova/turns/:id/events",
         method = "get",
@@ -245,10 +221,12 @@ impl Nova {
         /// Id of the last event that was seen.
         #[oai(name = "Last-Event-ID")]
         last_event_id: Header<Option<String>>,
-    ) -> Result<Events, Failure> {
-        let after = parse_event_id(last_event_id.0.as_deref())?;
+        /// The same, for who cannot send the header; where both are there, the header counts.
+        after: Query<Option<String>>,
+    ) -> Result<Events<NovaEvent>, Failure> {
+        let after = parse_event_id(last_event_id.0, after.0)?;
         let events = app.turn_events(&parse_id(&id)?, after).await?;
-        Ok(stream(&app, events))
+        Ok(Events::new(&app, events, NovaEvent::name))
     }
 
     /// Stop a turn

@@ -66,7 +66,7 @@ impl System {
     )]
     async fn events(&self, app: Data<&App>) -> Result<Looks, Failure> {
         let app = app.clone();
-        let keep_alive = super::benchmarks::keep_alive(&app);
+        let keep_alive = super::following::keep_alive(&app);
         let stopping = app.stopping().cancelled_owned();
         let looks = futures_util::stream::unfold((app, true), |(app, first)| async move {
             if !first {

@@ -3,7 +3,6 @@
 
 mod asking;
 mod benchmark;
-mod events;
 mod execution;
 mod replay;
 mod sessions;
@@ -29,8 +28,6 @@ use crate::run::engine::Engine;
 use crate::run::events::EventLogs;
 use crate::store::{Embedding, Remembered, Store, StoreError};
 
-pub use self::events::NovaEventStream;
-
 /// Most documents that a search gives.
 const MOST_FOUND: u32 = 50;
 /// Less alike than this, two texts have nothing to do with each other for any model of embeddings.
@@ -39,7 +36,7 @@ pub(super) const LEAST_LIKENESS: f64 = 0.3;
 /// What the agents need of the program.
 pub(super) struct Agents {
     core: Arc<NovaCore>,
-    logs: EventLogs<NovaEvent>,
+    pub(super) logs: EventLogs<NovaEvent>,
     active: Mutex<HashMap<RunId, ActiveTurn>>,
 }
 

@@ -118,7 +118,7 @@ async fn follow(
     loop {
         tokio::select! {
             event = events.next() => match event {
-                Some((_, event)) => screen.tell(&event)?,
+                Some(told) => screen.tell(&told.event)?,
                 None => break,
             },
             () = &mut signal, if !interrupted => {

@@ -220,7 +220,7 @@ async fn follow(
     loop {
         tokio::select! {
             event = events.next() => match event {
-                Some((_, event)) => progress.tell(&event),
+                Some(told) => progress.tell(&told.event),
                 None => break,
             },
             () = &mut signal, if !interrupted => {

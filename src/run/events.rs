@@ -4,83 +4,71 @@
 //! reads the same events as one that was there from the first. The log goes when the run has
 //! ended: then the stored record tells the rest.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod forgetting;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::watch;
 
-use crate::record::{
-    BenchmarkResponse, BenchmarkResult, EventId, NovaEvent, RequestFinished, RunEvent, RunFinished,
-    RunId, RunStarted, Status,
-};
+use crate::record::{EventId, NovaEvent, RunEvent, RunId};
 
-/// The events of a run as its record tells them. Their ids go on where those of the living log
-/// were, so that a client that saw half of it can ask for the rest.
-pub fn recorded(run: &BenchmarkResponse) -> Vec<(EventId, Arc<RunEvent>)> {
-    let total = run.total_requests;
-    let mut events = Vec::new();
-    if run.status != Status::Queued {
-        let started = RunEvent::RunStarted(RunStarted {
-            total_requests: total,
-        });
-        events.push((
-            // Behind all that came before the first result: who saw some of it sees this again
-            // rather than never.
-            EventId {
-                finished: 0,
-                step: u32::MAX,
-            },
-            started,
-        ));
-    }
-    let mut finished = 0;
-    for result in &run.results {
-        finished += 1;
-        let mut models = run.environment.models.iter();
-        let model = models.position(|it| it.model == result.model && it.backend == result.backend);
-        let event = RunEvent::RequestFinished(RequestFinished {
-            request: None,
-            model_index: model
-                .and_then(|it| u32::try_from(it).ok())
-                .unwrap_or_default(),
-            finished,
-            total,
-            result: BenchmarkResult {
-                chunks: None,
-                ..result.clone()
-            },
-        });
-        events.push((EventId { finished, step: 0 }, event));
-    }
-    if run.status.is_final() {
-        let end = RunEvent::RunFinished(RunFinished {
-            id: run.id.clone(),
-            status: run.status,
-            status_reason: run.status_reason.clone(),
-            summary: run.summary.clone(),
-        });
-        events.push((
-            EventId {
-                finished,
-                step: u32::MAX,
-            },
-            end,
-        ));
-    }
-    events
-        .into_iter()
-        .map(|(id, event)| (id, Arc::new(event)))
-        .collect()
+/// Events whose text as it is sent is kept as well: readers that keep up are behind by fewer.
+const RECENT: usize = 32;
+
+/// An event with its place. Cheap to clone.
+#[derive(Debug)]
+pub struct Announcement<E> {
+    pub id: EventId,
+    pub event: Arc<E>,
+    /// As it is sent, made by the first who sends it.
+    sent: Option<Arc<OnceLock<Bytes>>>,
 }
 
-/// Events of text, samples and pauses that a log keeps; the oldest go first, since the record has them.
-const MAX_PASSING_EVENTS: usize = 20_000;
+impl<E> Clone for Announcement<E> {
+    fn clone(&self) -> Self {
+        Self {
+            id: self.id,
+            event: Arc::clone(&self.event),
+            sent: self.sent.clone(),
+        }
+    }
+}
+
+impl<E> Announcement<E> {
+    /// An event that one reader has for itself.
+    pub fn new(id: EventId, event: E) -> Self {
+        Self {
+            id,
+            event: Arc::new(event),
+            sent: None,
+        }
+    }
+
+    /// As it is sent: `make` is asked once for all readers that keep up with the log.
+    pub fn as_sent(&self, make: impl FnOnce(EventId, &E) -> Bytes) -> Bytes {
+        match &self.sent {
+            Some(sent) => sent.get_or_init(|| make(self.id, &self.event)).clone(),
+            None => make(self.id, &self.event),
+        }
+    }
+}
 
 /// What a log keeps: the events of runs, or of turns of agents.
-pub trait Announced: Send + Sync + 'static {
+pub trait Announced: Send + Sync + Clone + 'static {
     /// What it means for the log.
     fn weight(&self) -> Weight;
+
+    /// The request, or the step, that it tells of; `None` where it tells of none, or of more.
+    fn subject(&self) -> Option<u32>;
+
+    /// Bytes of text in it that may be forgotten.
+    fn passing_bytes(&self) -> usize;
+
+    /// Comes to tell what a later one of the same subject and kind tells as well.
+    fn absorb(&mut self, later: &Self);
 }
 
 /// What an event means for the log.
@@ -108,6 +96,31 @@ impl Announced for RunEvent {
             Self::RunFinished(_) => Weight::Last,
         }
     }
+
+    fn subject(&self) -> Option<u32> {
+        match self {
+            Self::TextArrived(event) => Some(event.request),
+            Self::RequestFinished(event) => event.request,
+            _ => None,
+        }
+    }
+
+    fn passing_bytes(&self) -> usize {
+        match self {
+            Self::TextArrived(event) => event.text.len() + event.thinking.len(),
+            _ => 0,
+        }
+    }
+
+    fn absorb(&mut self, later: &Self) {
+        if let (Self::TextArrived(event), Self::TextArrived(later)) = (self, later) {
+            event.text.push_str(&later.text);
+            event.thinking.push_str(&later.thinking);
+            event.chunks = later.chunks;
+            event.offset = later.offset;
+            event.chunks_per_second = later.chunks_per_second;
+        }
+    }
 }
 
 impl Announced for NovaEvent {
@@ -117,6 +130,35 @@ impl Announced for NovaEvent {
             Self::StepFinished(_) => Weight::Stored,
             Self::TurnFinished(_) => Weight::Last,
             _ => Weight::Lasting,
+        }
+    }
+
+    fn subject(&self) -> Option<u32> {
+        match self {
+            Self::Token(event) => Some(event.step),
+            Self::Progress(event) => Some(event.step),
+            Self::StepFinished(event) => Some(event.step.number),
+            _ => None,
+        }
+    }
+
+    fn passing_bytes(&self) -> usize {
+        match self {
+            Self::Token(event) => event.text.len() + event.thinking.len(),
+            _ => 0,
+        }
+    }
+
+    fn absorb(&mut self, later: &Self) {
+        match (self, later) {
+            (Self::Token(event), Self::Token(later)) => {
+                event.text.push_str(&later.text);
+                event.thinking.push_str(&later.thinking);
+                event.chunks = later.chunks;
+                event.offset = later.offset;
+            }
+            (Self::Progress(event), Self::Progress(later)) => *event = later.clone(),
+            _ => {}
         }
     }
 }
@@ -172,9 +214,15 @@ pub struct EventLog<E = RunEvent> {
 }
 
 struct Kept<E> {
-    events: Vec<(EventId, Arc<E>)>,
+    events: Vec<Announcement<E>>,
     last: EventId,
+    /// Events that may be forgotten, and bytes of text that came in them since some were.
     passing: usize,
+    bytes: usize,
+    /// The last event that is not kept as it was announced.
+    forgotten: EventId,
+    /// How often some were forgotten.
+    times: u32,
 }
 
 impl<E> Clone for EventLog<E> {
@@ -192,6 +240,9 @@ impl<E> Default for EventLog<E> {
             events: Vec::new(),
             last: EventId::default(),
             passing: 0,
+            bytes: 0,
+            forgotten: EventId::default(),
+            times: 0,
         };
         Self {
             kept: Arc::new(Mutex::new(kept)),
@@ -223,31 +274,33 @@ impl<E: Announced> EventLog<E> {
         };
         kept.last = id;
         kept.passing += usize::from(weight == Weight::Passing);
-        kept.events.push((id, Arc::new(event)));
-        if kept.passing > MAX_PASSING_EVENTS {
-            let mut excess = kept.passing / 2;
-            kept.passing -= excess;
-            kept.events.retain(|(_, event)| {
-                let drop = excess > 0 && event.weight() == Weight::Passing;
-                excess -= usize::from(drop);
-                !drop
-            });
+        kept.bytes += event.passing_bytes();
+        kept.events.push(Announcement {
+            sent: Some(Arc::default()),
+            ..Announcement::new(id, event)
+        });
+        if let Some(older) = kept.events.len().checked_sub(RECENT + 1) {
+            kept.events[older].sent = None;
         }
+        kept.forget_some();
         drop(kept);
         self.news.send_modify(|count| *count += 1);
     }
 
-    /// Every event after `after`, then those to come, until the run has ended.
+    /// Every event after `after`, then those to come, until the run has ended. Where those after it are not
+    /// kept one by one any more, all come from the start again: also for a reader that falls so far behind.
     pub fn follow(
         &self,
         after: Option<EventId>,
-    ) -> impl Stream<Item = (EventId, Arc<E>)> + Send + use<E> {
+    ) -> impl Stream<Item = Announcement<E>> + Send + use<E> {
+        let kept = self.lock();
         // An id that was never given is of another life of the run: nothing of this one was seen.
-        let last = self.lock().last;
+        let is_known = |after: &EventId| (kept.forgotten..=kept.last).contains(after);
         let reader = Reader {
             log: self.clone(),
             news: self.news.subscribe(),
-            after: after.filter(|after| *after <= last),
+            after: after.filter(is_known),
+            times: kept.times,
             over: false,
         };
         futures_util::stream::unfold(reader, |mut reader| async move {
@@ -265,65 +318,37 @@ struct Reader<E> {
     log: EventLog<E>,
     news: watch::Receiver<u64>,
     after: Option<EventId>,
+    /// How often the log had forgotten some when `after` was known to it.
+    times: u32,
     over: bool,
 }
 
 impl<E: Announced> Reader<E> {
-    async fn next(&mut self) -> Option<(EventId, Arc<E>)> {
+    async fn next(&mut self) -> Option<Announcement<E>> {
         while !self.over {
             self.news.mark_unchanged();
-            let found = {
-                let kept = self.log.lock();
-                let from = kept
-                    .events
-                    .partition_point(|(id, _)| Some(*id) <= self.after);
-                kept.events.get(from).cloned()
-            };
-            if let Some((id, event)) = found {
-                self.after = Some(id);
-                self.over = event.weight() == Weight::Last;
-                return Some((id, event));
+            if let Some(found) = self.look() {
+                self.after = Some(found.id);
+                self.over = found.event.weight() == Weight::Last;
+                return Some(found);
             }
             self.news.changed().await.ok()?;
         }
         None
     }
+
+    fn look(&mut self) -> Option<Announcement<E>> {
+        let kept = self.log.lock();
+        if self.times != kept.times {
+            self.times = kept.times;
+            self.after = self.after.filter(|after| *after >= kept.forgotten);
+        }
+        let from = kept
+            .events
+            .partition_point(|kept| Some(kept.id) <= self.after);
+        kept.events.get(from).cloned()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::StreamExt;
-
-    use super::*;
-    use crate::record::Queued;
-
-    fn finished() -> RunEvent {
-        RunEvent::RunFinished(RunFinished {
-            id: RunId::new(chrono::DateTime::UNIX_EPOCH),
-            status: Status::Completed,
-            status_reason: None,
-            summary: Vec::new(),
-        })
-    }
-
-    #[tokio::test]
-    async fn late_and_returning_readers_see_the_same_events() {
-        let log = EventLog::default();
-        log.announce(RunEvent::Queued(Queued { position: 1 }));
-        let early = log.follow(None);
-        log.announce(RunEvent::RunStarted(RunStarted { total_requests: 1 }));
-        log.announce(finished());
-        let early: Vec<_> = early.collect().await;
-        let late: Vec<_> = log.follow(None).collect().await;
-        assert_eq!(early, late);
-        assert_eq!(early.len(), 3);
-        let resumed: Vec<_> = log.follow(Some(early[0].0)).collect().await;
-        assert_eq!(resumed, early[1..]);
-        let unknown = EventId {
-            finished: 999,
-            step: 0,
-        };
-        let lost: Vec<_> = log.follow(Some(unknown)).collect().await;
-        assert_eq!(lost, early);
-    }
-}
+mod tests;
