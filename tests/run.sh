@@ -221,12 +221,13 @@ real_model() {
   nextest --test-threads 1 -E "test(/^real_model::/)"
 }
 
+# page SCRIPT: drives the page in a browser.
 page() {
   ln -sfnT "$(packages tests/browser)/node_modules" tests/browser/node_modules
   BASE_URL=$(address page 'serving on http' 300)
   CHROMIUM=$(find_chromium)
   export BASE_URL CHROMIUM BENCHMARKER=$built/debug/ollama-benchmarker SCREENSHOTS=$screenshots
-  (cd tests/browser && timeout 600 node page.mjs)
+  (cd tests/browser && timeout 600 node "$1")
 }
 
 # Exported documents, read by MongoDB's own parsers; the one for Rust is in the tests above.
@@ -307,8 +308,9 @@ everything() {
   part 'real model' real_model
   serve page env BENCHMARKER_PORT=0 DATABASE_URL="sqlite:$work/page.db" OLLAMA_HOST=127.0.0.1:9 \
     NO_COLOR=1 cargo run --quiet --locked -- serve
-  part 'page in a browser' page
+  part 'page in a browser' page page.mjs
   report+=("kept    pictures of every page: $screenshots")
+  part 'page that reconnects' page reconnect.mjs
   part 'documents in Python' documents_in_python
   part 'documents in JavaScript' documents_in_javascript
   part 'specification: no drift' specification_drift

@@ -1,13 +1,13 @@
-// A run as it goes on. The events come from the start each time the page is loaded, and after the
-// last one seen where only the connection broke, so neither loses anything.
-// Text of models is only ever set as text.
+// A run as it goes on. The events come from the start each time the page is loaded, and after the last one
+// seen where only the connection broke, so neither loses anything. `run_started` begins all over: also where
+// the server no longer knows what came after the last one seen.
 "use strict";
 
 (() => {
   const page = document.getElementById("live");
   const find = (id) => document.getElementById(id);
 
-  const { GAPS_KEPT, SLOW_START, announce, append, seconds, shown } = Pace;
+  const { GAPS_KEPT, SLOW_START, Text, announce, seconds, shown } = Pace;
   // ms
   const FOLLOWED_FOR = 2000;
 
@@ -17,12 +17,18 @@
       this.label = element.dataset.label;
       // Not known of a load whose requests are found out as it goes.
       this.total = Number(element.dataset.total) || Infinity;
+      this.part = (name) => element.querySelector(name);
+      this.answer = new Text(this.part(".answer"));
+      this.thinking = new Text(this.part(".thinking"));
+      this.reset();
+    }
+
+    /** Nothing of it has begun. */
+    reset() {
       this.begun = 0;
       this.done = 0;
       this.sent = null;
-      this.part = (name) => element.querySelector(name);
-      this.answer = this.part(".answer");
-      this.thinking = this.part(".thinking");
+      this.isDrawn = true;
       this.state("waiting", "waiting for its turn");
       this.counted();
     }
@@ -49,12 +55,12 @@
       this.chunks = new Pace.Chunks();
       this.phase = "loading";
       this.what = event.warmup ? "warm-up" : `repetition ${event.repetition}`;
-      this.answer.textContent = "";
-      this.thinking.textContent = "";
-      this.thinking.hidden = true;
+      this.answer.set("");
+      this.thinking.set("");
+      this.thinking.element.hidden = true;
       this.part(".first").textContent = "–";
       this.part(".rate").textContent = "–";
-      this.draw();
+      this.isDrawn = false;
     }
 
     // Events that are read again come all at once: what they say of the time since sending is a
@@ -72,19 +78,18 @@
       this.chunks.came(event.offset, event.chunks);
       this.atLeast(event.offset);
       if (event.thinking) {
-        this.thinking.hidden = false;
-        append(this.thinking, event.thinking);
+        this.thinking.element.hidden = false;
+        this.thinking.add(event.thinking);
       }
       if (event.text) {
-        append(this.answer, event.text);
+        this.answer.add(event.text);
       }
       this.phase = event.text ? "writing" : "thinking";
       this.part(".first").textContent = seconds(event.time_to_first_chunk);
       if (event.chunks_per_second !== null) {
         this.part(".rate").textContent = `${shown(event.chunks_per_second)} chunks/s`;
       }
-      this.draw();
-      this.tick(performance.now());
+      this.isDrawn = false;
     }
 
     finished(event) {
@@ -101,9 +106,9 @@
         return;
       }
       this.sent = null;
-      this.answer.textContent = result.response;
-      this.thinking.textContent = result.thinking ?? "";
-      this.thinking.hidden = !result.thinking;
+      this.answer.set(result.response);
+      this.thinking.set(result.thinking ?? "");
+      this.thinking.element.hidden = !result.thinking;
       this.part(".elapsed").textContent = seconds(result.timing.total_time);
       this.part(".first").textContent = seconds(result.timing.time_to_first_chunk);
       const rate = result.throughput.output_tokens_per_second;
@@ -121,6 +126,7 @@
     }
 
     draw() {
+      this.isDrawn = true;
       const { gaps } = this.chunks;
       const most = Math.max(...gaps, 1e-9);
       const step = 200 / (GAPS_KEPT - 1);
@@ -128,7 +134,10 @@
       this.part(".spark .line").setAttribute("d", points.length > 1 ? `M${points.join("L")}` : "");
     }
 
-    tick(now) {
+    tick(now, isLost) {
+      if (!this.isDrawn) {
+        this.draw();
+      }
       if (this.sent === null) {
         return;
       }
@@ -165,7 +174,6 @@
 
   const columns = [...page.querySelectorAll(".live-model")].map((element) => new Column(element));
   let runOffset = 0;
-  let isLost = false;
   let isPaused = false;
 
   const handlers = {
@@ -174,6 +182,7 @@
     },
     run_started() {
       find("phase").textContent = "";
+      columns.forEach((column) => column.reset());
     },
     stage_started(event) {
       const rate = event.requests_per_second;
@@ -223,9 +232,8 @@
       }
     },
     run_finished() {
-      source.close();
-      clearInterval(clock);
-      location.reload();
+      end();
+      Pace.reload();
     },
   };
 
@@ -255,27 +263,8 @@
     others.get(backend).textContent = `Machine of ${backend}: CPU ${percent(sample.cpu_percent)}, memory ${percent(sample.memory_percent)}${gpus}`;
   }
 
-  const source = new EventSource(`/api/benchmarks/${encodeURIComponent(page.dataset.run)}/events`);
-  for (const [name, handle] of Object.entries(handlers)) {
-    source.addEventListener(name, (message) => handle(JSON.parse(message.data)));
-  }
-  source.addEventListener("open", () => {
-    isLost = false;
-    find("lost").hidden = true;
+  const address = `/api/benchmarks/${encodeURIComponent(page.dataset.run)}/events`;
+  const end = Pace.follow(address, handlers, (now, isLost) => {
+    columns.forEach((column) => column.tick(now, isLost));
   });
-  source.addEventListener("error", () => {
-    if (!isLost) {
-      announce(find("lost").textContent, true);
-    }
-    isLost = true;
-    find("lost").hidden = false;
-    // The browser tries again by itself, except after an answer that is no event stream.
-    if (source.readyState === EventSource.CLOSED) {
-      setTimeout(() => location.reload(), 3000);
-    }
-  });
-  const clock = setInterval(() => {
-    const now = performance.now();
-    columns.forEach((column) => column.tick(now));
-  }, 100);
 })();

@@ -4,7 +4,7 @@
 "use strict";
 
 (() => {
-  const { Chunks, SLOW_START, announce, append, seconds, shown } = Pace;
+  const { AGAIN_AFTER, Chunks, SLOW_START, Text, announce, seconds, shown } = Pace;
   const page = document.getElementById("nova");
   const find = (id) => document.getElementById(id);
   const roles = JSON.parse(page.dataset.roles);
@@ -12,11 +12,6 @@
   const ask = find("ask");
   const prompt = find("prompt");
   let article = page.querySelector("[data-turn]");
-
-  // Of one text so much is shown while it comes, characters; the end of it, since that is what comes.
-  const MOST_SHOWN = 20000;
-  // ms
-  const AGAIN_AFTER = 3000;
 
   function agentTitle(role, name) {
     const at = name.indexOf(": ");
@@ -28,16 +23,6 @@
       return stages[stage];
     }
     return `${stages[stage]}, ${stage === "execution" ? `step ${iteration} of the plan` : `round ${iteration}`}`;
-  }
-
-  /** Adds text to an element and keeps it bounded. */
-  function write(element, text) {
-    element.hidden = false;
-    append(element, text);
-    if (element.textContent.length > MOST_SHOWN) {
-      element.textContent = `…${element.textContent.slice(-MOST_SHOWN / 2)}`;
-      element.scrollTop = element.scrollHeight;
-    }
   }
 
   class Agent {
@@ -58,10 +43,10 @@
       this.part("summary").addEventListener("click", () => {
         this.isTouched = true;
       });
-      this.answer = event.answers ? article.querySelector(".answer") : null;
-      if (this.answer) {
-        this.answer.textContent = "";
-      }
+      this.thinking = new Text(this.part(".thinking"));
+      this.text = new Text(this.part(".text"));
+      this.answer = event.answers ? new Text(article.querySelector(".answer")) : null;
+      this.answer?.set("");
       column.append(this.element);
     }
 
@@ -92,13 +77,15 @@
       this.chunks.came(event.offset, event.chunks);
       if (event.thinking) {
         this.part(".thoughts").hidden = false;
-        write(this.part(".thinking"), event.thinking);
+        this.thinking.add(event.thinking);
       }
       if (event.text && this.answer) {
-        this.answer.parentElement.hidden = false;
-        write(this.answer, event.text);
+        this.answer.element.parentElement.hidden = false;
+        this.answer.element.hidden = false;
+        this.answer.add(event.text);
       } else if (event.text) {
-        write(this.part(".text"), event.text);
+        this.text.element.hidden = false;
+        this.text.add(event.text);
       }
       this.phase = event.text ? "writing" : "thinking";
       this.words = this.answer && event.text ? "writing the answer, below" : this.phase;
@@ -116,8 +103,8 @@
       const rate = step.throughput.output_tokens_per_second;
       this.part(".rate").textContent = rate === null ? "–" : `${shown(rate)} tokens/s`;
       if (!this.answer && step.output) {
-        this.part(".text").textContent = "";
-        write(this.part(".text"), step.output);
+        this.text.element.hidden = false;
+        this.text.set(step.output);
       }
       if (step.error) {
         this.state("failed", step.error.message);
@@ -131,7 +118,7 @@
       }
     }
 
-    tick(since) {
+    tick(since, isLost) {
       if (this.isOver) {
         return;
       }
@@ -166,7 +153,6 @@
   let agents = new Map();
   let places = new Map();
   let begun = Infinity;
-  let isLost = false;
   let doing = "The agents are at work";
 
   /** The part of the page for a part of the turn. */
@@ -240,8 +226,7 @@
       announce(doing, true);
     },
     turn_finished({ response }) {
-      source.close();
-      clearInterval(clock);
+      end();
       const ends = { completed: "The answer is there", awaiting_user: "The agents wait for your word", cancelled: "The turn was stopped", interrupted: "The turn was interrupted" };
       announce(ends[response.status] ?? "The turn failed", true);
       settle(response.status);
@@ -287,38 +272,19 @@
     ask.querySelector("button.big").setAttribute("aria-disabled", String(is));
   }
 
-  let source;
-  let clock;
+  let end;
 
   function follow() {
-    source = new EventSource(`/api/nova/turns/${encodeURIComponent(article.dataset.turn)}/events`);
-    for (const [name, handle] of Object.entries(handlers)) {
-      source.addEventListener(name, (message) => handle(JSON.parse(message.data)));
-    }
-    source.addEventListener("open", () => {
-      isLost = false;
-      find("lost").hidden = true;
-    });
-    source.addEventListener("error", () => {
-      if (!isLost) {
-        announce(find("lost").textContent, true);
-      }
-      isLost = true;
-      find("lost").hidden = false;
-      // The browser tries again by itself, except after an answer that is no event stream.
-      if (source.readyState === EventSource.CLOSED) {
-        setTimeout(() => location.reload(), AGAIN_AFTER);
-      }
-    });
-    clock = setInterval(() => {
-      const since = performance.now() - begun;
+    const address = `/api/nova/turns/${encodeURIComponent(article.dataset.turn)}/events`;
+    end = Pace.follow(address, handlers, (now, isLost) => {
+      const since = now - begun;
       for (const agent of agents.values()) {
-        agent.tick(since);
+        agent.tick(since, isLost);
       }
       if (Number.isFinite(since) && !isLost) {
         Pace.state(article.querySelector(".overall"), "writing", `${doing} · ${seconds(since / 1000)}`);
       }
-    }, 100);
+    });
     article.querySelector(".stop").addEventListener("submit", stop);
   }
 

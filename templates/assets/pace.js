@@ -1,5 +1,6 @@
-// What pages of things that go on share: figures in words, the line that tells a state, and whether silence
-// of a model is usual, slow or stuck. Text of models is only ever set as text.
+// What pages of things that go on share: following their events over every loss of the connection, text that
+// grows, figures in words, the line that tells a state, and whether silence of a model is usual, slow or stuck.
+// Text of models is only ever set as text.
 "use strict";
 
 const Pace = (() => {
@@ -11,6 +12,16 @@ const Pace = (() => {
   // So long nobody wonders about a first chunk: a large model is loaded meanwhile.
   const SLOW_START = 30000;
   const GAPS_KEPT = 60;
+  // Nobody sees more than 20 changes a second: so long is between two, in milliseconds.
+  const PAINT_EVERY = 50;
+  // Clocks tick by tenths of a second.
+  const TICK_EVERY = 100;
+  // After so long without an event the connection is taken for dead, though nobody said so: that is how a
+  // computer finds it that was asleep. Opening it again costs little and loses nothing.
+  const SILENT_FOR = 30000;
+  const AGAIN_AFTER = 3000;
+  // Of one text so much is shown while it comes, characters; the end of it, since that is what comes.
+  const MOST_SHOWN = 20000;
   // A screen reader hears of progress, but not of all of it, in milliseconds.
   const QUIET_FOR = 5000;
 
@@ -39,12 +50,45 @@ const Pace = (() => {
     return isNew;
   }
 
-  /** Adds text, and keeps the end in sight where it was. */
-  function append(element, text) {
-    const isAtEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
-    element.append(text);
-    if (isAtEnd) {
-      element.scrollTop = element.scrollHeight;
+  const unpainted = new Set();
+
+  /** Text that grows. It is put on the page when all that has come is, and keeps its end in sight where it was. */
+  class Text {
+    constructor(element) {
+      this.element = element;
+      this.whole = null;
+      this.added = "";
+    }
+
+    /** Takes the place of all that was there. */
+    set(text) {
+      this.whole = "";
+      this.added = "";
+      this.add(text);
+    }
+
+    add(text) {
+      this.added += text;
+      unpainted.add(this);
+    }
+
+    paint() {
+      const { element, added, whole } = this;
+      const isAtEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
+      const node = element.firstChild ?? element.appendChild(document.createTextNode(""));
+      const before = whole ?? node.data;
+      if (before.length + added.length > MOST_SHOWN) {
+        node.data = `…${(before + added).slice(-MOST_SHOWN / 2)}`;
+      } else if (whole === null) {
+        node.appendData(added);
+      } else if (node.data !== added) {
+        node.data = added;
+      }
+      this.whole = null;
+      this.added = "";
+      if (isAtEnd) {
+        element.scrollTop = element.scrollHeight;
+      }
     }
   }
 
@@ -92,5 +136,121 @@ const Pace = (() => {
     }
   }
 
-  return { GAPS_KEPT, SLOW_START, Chunks, announce, append, seconds, shown, state };
+  /** Loads the page again once the server answers: what a browser shows instead would not come back by itself. */
+  async function reload() {
+    try {
+      await fetch(location.href, { cache: "no-store" });
+    } catch {
+      setTimeout(reload, AGAIN_AFTER);
+      return;
+    }
+    location.reload();
+  }
+
+  /**
+   * Follows the events at an address until it is told to end, each event once, however often the connection is
+   * lost. What has come is handled together, at most 20 times a second, and `paint` is called afterwards with
+   * the time and whether the connection is lost. The end is told by calling what is returned.
+   */
+  function follow(address, handlers, paint) {
+    const notice = document.getElementById("lost");
+    let source;
+    let waiting = [];
+    let last = "";
+    let heard;
+    let painted = 0;
+    let isLost = false;
+    let isOver = false;
+
+    function open() {
+      source?.close();
+      heard = Date.now();
+      source = new EventSource(last ? `${address}?after=${encodeURIComponent(last)}` : address);
+      for (const name of Object.keys(handlers)) {
+        source.addEventListener(name, (message) => {
+          heard = Date.now();
+          last = message.lastEventId;
+          waiting.push([name, message.data]);
+        });
+      }
+      source.addEventListener("open", () => {
+        heard = Date.now();
+        isLost = false;
+      });
+      source.addEventListener("error", (event) => {
+        // An event of that name is no error of the connection.
+        if (event instanceof MessageEvent) {
+          return;
+        }
+        isLost = true;
+        // The browser tries again by itself, except after an answer that is no event stream.
+        if (source.readyState === EventSource.CLOSED) {
+          end();
+          tell(true);
+          reload();
+        }
+      });
+    }
+
+    function tell(is) {
+      if (notice.hidden === is) {
+        notice.hidden = !is;
+        announce(is ? notice.textContent : "The connection is back; nothing was lost", true);
+      }
+    }
+
+    function work() {
+      const now = performance.now();
+      if (waiting.length === 0 && now - painted < TICK_EVERY) {
+        return;
+      }
+      painted = now;
+      const events = waiting;
+      waiting = [];
+      for (const [name, data] of events) {
+        handlers[name](JSON.parse(data));
+      }
+      if (!isOver) {
+        tell(isLost);
+        paint(now, isLost);
+      }
+      unpainted.forEach((text) => text.paint());
+      unpainted.clear();
+    }
+
+    function beat() {
+      if (isOver) {
+        return;
+      }
+      if (Date.now() - heard > SILENT_FOR) {
+        open();
+      }
+      try {
+        work();
+      } finally {
+        // Counted from the end of the work: a busy page gets slower, not busier.
+        setTimeout(beat, PAINT_EVERY);
+      }
+    }
+
+    function reopen() {
+      if (!isOver && isLost) {
+        open();
+      }
+    }
+
+    function end() {
+      isOver = true;
+      notice.hidden = true;
+      source.close();
+      window.removeEventListener("online", reopen);
+    }
+
+    window.addEventListener("online", reopen);
+    open();
+    beat();
+    return end;
+  }
+
+  return { AGAIN_AFTER, GAPS_KEPT, SLOW_START, Chunks, Text, announce, follow, reload, seconds, shown, state };
 })();
