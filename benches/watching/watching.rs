@@ -1,0 +1,226 @@
+//! The server, its runs, and the figures.
+
+mod clients;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use self::clients::{Seen, watch};
+
+/// 200 chunks, 100 a second.
+const MODEL: &str = "script:tokens=200,ttft=50,gap=10@reference";
+/// Nearly all clients are there before the first request that counts.
+const WARM_UP: u32 = 1;
+/// How often the memory of the server is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The program, as long as this lives.
+struct Server {
+    child: Child,
+    address: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ollama-benchmarker"))
+            .args(["serve", "--port", "0"])
+            .current_dir(folder.path())
+            .env("DATABASE_URL", "sqlite:watching.db")
+            .env("OLLAMA_HOST", "127.0.0.1:9")
+            .env("BENCHMARKER_CALIBRATION__AUTOMATIC", "false")
+            .env("NO_COLOR", "1")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = log
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| Some(line.split_once("serving on http://")?.1.trim().to_owned()))
+            .unwrap();
+        // A pipe that nobody reads would stop it.
+        std::thread::spawn(move || log.for_each(drop));
+        Self {
+            child,
+            address,
+            _folder: folder,
+        }
+    }
+
+    /// Processor time so far, s.
+    fn used(&self) -> f64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let text = std::fs::read_to_string(path).unwrap();
+        let fields = text.rsplit_once(')').unwrap().1.split_whitespace();
+        let ticks = fields.skip(11).take(2);
+        // Hundredths of a second, on every Linux.
+        ticks.map(|it| it.parse::<f64>().unwrap()).sum::<f64>() / 100.0
+    }
+
+    /// Memory now, MiB.
+    fn memory(&self) -> f64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(path).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        let kibibytes = line.split_whitespace().nth(1).unwrap();
+        kibibytes.parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What was found of runs with as many clients.
+#[derive(Default)]
+struct Found {
+    /// Processor time of the server by second of run.
+    cores: Vec<f64>,
+    /// Most memory of the server, MiB.
+    memory: f64,
+    /// s
+    first_chunks: Vec<f64>,
+    /// s
+    gaps: Vec<f64>,
+}
+
+impl Found {
+    fn take(&mut self, record: &Value) {
+        let results = record["results"].as_array().unwrap();
+        for result in results.iter().filter(|it| it["warmup"] == false) {
+            let offsets: Vec<f64> = result["chunks"]["offsets"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|it| it.as_f64().unwrap())
+                .collect();
+            let first = result["timing"]["time_to_first_chunk"].as_f64().unwrap();
+            self.first_chunks.push(first);
+            self.gaps
+                .extend(offsets.windows(2).map(|pair| pair[1] - pair[0]));
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub async fn main() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    ollama_benchmarker::machine::allow_many_files();
+    let numbers: Vec<usize> = std::env::args().filter_map(|it| it.parse().ok()).collect();
+    let number = |place: usize, usual| numbers.get(place).copied().unwrap_or(usual);
+    let (clients, pairs, requests) = (number(0, 1000), number(1, 4), number(2, 8));
+    let server = Server::start();
+    let mut alone = Found::default();
+    let mut watched = Found::default();
+    for pair in 0..pairs {
+        for turn in [pair, pair + 1] {
+            if turn.is_multiple_of(2) {
+                one_run(&server, 0, requests, &mut alone).await;
+            } else {
+                one_run(&server, clients, requests, &mut watched).await;
+            }
+        }
+    }
+    print(&format!("nobody watches, {pairs} runs"), &alone);
+    print(&format!("{clients} clients watch, {pairs} runs"), &watched);
+    println!("\nwatched : alone");
+    ratio(
+        "time to the first chunk",
+        &alone.first_chunks,
+        &watched.first_chunks,
+    );
+    ratio("time between chunks", &alone.gaps, &watched.gaps);
+}
+
+/// Runs it, with so many that watch, and looks at what the server uses meanwhile.
+async fn one_run(server: &Server, clients: usize, requests: usize, found: &mut Found) {
+    let body = json!({
+        "prompt": "Why is the sky blue?", "models": [MODEL], "repetitions": requests, "warmup": WARM_UP,
+    });
+    let http = reqwest::Client::new();
+    let url = format!("http://{}/api/benchmarks", server.address);
+    let start = http.post(format!("{url}/start")).json(&body);
+    let run: Value = start.send().await.unwrap().json().await.unwrap();
+    let id = run["id"].as_str().unwrap().to_owned();
+    // One more that knows the end, also where nobody watches.
+    let (connected, all_are_there) = tokio::sync::oneshot::channel();
+    let watching = watch(server.address.clone(), id.clone(), clients + 1, connected);
+    let watching = tokio::spawn(watching);
+    all_are_there.await.unwrap();
+    let (begun, before) = (Instant::now(), server.used());
+    let mut memory = server.memory();
+    while !watching.is_finished() {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        memory = memory.max(server.memory());
+    }
+    let used = server.used() - before;
+    let lasted = begun.elapsed().as_secs_f64();
+    let seen = watching.await.unwrap();
+    let record = http
+        .get(format!("{url}/history/{id}"))
+        .send()
+        .await
+        .unwrap();
+    found.take(&record.json().await.unwrap());
+    found.cores.push(used / lasted);
+    found.memory = found.memory.max(memory);
+    tell(clients, used / lasted, memory, &seen);
+}
+
+fn tell(clients: usize, cores: f64, memory: f64, seen: &Seen) {
+    println!(
+        "{clients:>5} clients: {cores:.3} cores, {memory:.0} MiB; {} of {} got all {} events in order, of {:.0} kB; {:.3} cores here",
+        seen.whole.saturating_sub(1),
+        clients,
+        seen.events,
+        seen.bytes as f64 / 1000.0,
+        seen.cores,
+    );
+    if let Some(wrong) = &seen.wrong {
+        println!("      WRONG: {wrong}");
+    }
+}
+
+fn print(what: &str, found: &Found) {
+    let mean = found.cores.iter().sum::<f64>() / found.cores.len() as f64;
+    let most = found.cores.iter().copied().fold(0.0, f64::max);
+    println!("\n{what}");
+    println!(
+        "  server: {mean:.3} cores, at most {most:.3}; {:.0} MiB",
+        found.memory
+    );
+    for (name, values) in [
+        ("time to the first chunk", &found.first_chunks),
+        ("time between chunks", &found.gaps),
+    ] {
+        println!(
+            "  {name}: median {:.3} ms, 99 of 100 within {:.3} ms ({} values)",
+            quantile(values, 0.5) * 1000.0,
+            quantile(values, 0.99) * 1000.0,
+            values.len(),
+        );
+    }
+}
+
+fn ratio(name: &str, alone: &[f64], watched: &[f64]) {
+    let of = |q| quantile(watched, q) / quantile(alone, q);
+    println!("  {name}: median {:.4}, 99 of 100 {:.4}", of(0.5), of(0.99));
+}
+
+fn quantile(values: &[f64], q: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (sorted.len() as f64 * q).ceil().max(1.0) as usize - 1;
+    sorted.get(place).copied().unwrap_or(f64::NAN)
+}
