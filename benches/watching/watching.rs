@@ -154,11 +154,8 @@ async fn one_run(server: &Server, clients: usize, requests: usize, found: &mut F
     let run: Value = start.send().await.unwrap().json().await.unwrap();
     let id = run["id"].as_str().unwrap().to_owned();
     // One more that knows the end, also where nobody watches.
-    let (connected, all_are_there) = tokio::sync::oneshot::channel();
-    let watching = watch(server.address.clone(), id.clone(), clients + 1, connected);
-    let watching = tokio::spawn(watching);
-    all_are_there.await.unwrap();
     let (begun, before) = (Instant::now(), server.used());
+    let watching = tokio::spawn(watch(server.address.clone(), id.clone(), clients + 1));
     let mut memory = server.memory();
     while !watching.is_finished() {
         tokio::time::sleep(LOOK_INTERVAL).await;

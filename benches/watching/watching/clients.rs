@@ -11,7 +11,6 @@ use ollama_benchmarker::record::EventId;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
 /// What all of them saw.
 pub struct Seen {
@@ -41,13 +40,9 @@ impl Stream {
     }
 }
 
-/// Watches a run to its end; tells when all are connected.
-pub async fn watch(
-    address: String,
-    id: String,
-    clients: usize,
-    connected: oneshot::Sender<()>,
-) -> Seen {
+/// Watches a run to its end.
+pub async fn watch(address: String, id: String, clients: usize) -> Seen {
+    let (begun, before) = (Instant::now(), own_cpu_time().unwrap());
     let stream = Arc::new(Mutex::new(Stream::default()));
     let mut watching = Vec::new();
     for _ in 0..clients {
@@ -57,8 +52,6 @@ pub async fn watch(
         connection.write_all(head.as_bytes()).await.unwrap();
         watching.push(tokio::spawn(read(connection, Arc::clone(&stream))));
     }
-    let (begun, before) = (Instant::now(), own_cpu_time().unwrap());
-    let _ = connected.send(());
     let mut places = Vec::new();
     for client in watching {
         places.push(client.await.unwrap());
