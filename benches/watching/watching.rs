@@ -203,8 +203,8 @@ fn print(what: &str, found: &Found) {
     ] {
         println!(
             "  {name}: median {:.3} ms, 99 of 100 within {:.3} ms ({} values)",
-            quantile(values, 0.5) * 1000.0,
-            quantile(values, 0.99) * 1000.0,
+            quantile(values, 50) * 1000.0,
+            quantile(values, 99) * 1000.0,
             values.len(),
         );
     }
@@ -212,12 +212,13 @@ fn print(what: &str, found: &Found) {
 
 fn ratio(name: &str, alone: &[f64], watched: &[f64]) {
     let of = |q| quantile(watched, q) / quantile(alone, q);
-    println!("  {name}: median {:.4}, 99 of 100 {:.4}", of(0.5), of(0.99));
+    println!("  {name}: median {:.4}, 99 of 100 {:.4}", of(50), of(99));
 }
 
-fn quantile(values: &[f64], q: f64) -> f64 {
+/// The value that so many of 100 do not exceed.
+fn quantile(values: &[f64], percent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let place = (sorted.len() as f64 * q).ceil().max(1.0) as usize - 1;
+    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(place).copied().unwrap_or(f64::NAN)
 }

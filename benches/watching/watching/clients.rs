@@ -56,7 +56,7 @@ pub async fn watch(address: String, id: String, clients: usize) -> Seen {
     for client in watching {
         places.push(client.await.unwrap());
     }
-    let used = own_cpu_time().unwrap() - before;
+    let used = own_cpu_time().unwrap().saturating_sub(before);
     let all = std::mem::take(&mut stream.lock().unwrap().0);
     let checked = check(&all);
     Seen {
@@ -81,16 +81,15 @@ async fn read(connection: TcpStream, stream: Arc<Mutex<Stream>>) -> Option<usize
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(_) => return None,
         };
-        let body = match place {
-            Some(_) => bytes,
-            None => {
-                head.extend_from_slice(bytes);
-                let Some(end) = head.windows(4).position(|it| it == b"\r\n\r\n") else {
-                    continue;
-                };
-                place = Some(0);
-                &head[end + 4..]
-            }
+        let body = if place.is_some() {
+            bytes
+        } else {
+            head.extend_from_slice(bytes);
+            let Some(end) = head.windows(4).position(|it| it == b"\r\n\r\n") else {
+                continue;
+            };
+            place = Some(0);
+            &head[end + 4..]
         };
         let at = place.unwrap_or_default();
         if !stream.lock().unwrap().agrees(at, body) {
