@@ -100,6 +100,11 @@ impl App {
             .map_err(|error| AppError::invalid(pointer, error.to_string()))
     }
 
+    /// Those of some runs that are stored, without their results.
+    pub async fn brief_runs(&self, ids: &[RunId]) -> Result<Vec<BenchmarkResponse>, AppError> {
+        Ok(self.inner.store.brief_runs(ids).await?)
+    }
+
     /// Two or more runs compared; within one run, its models.
     pub async fn compare(&self, ids: &[RunId]) -> Result<Comparison, AppError> {
         if ids.len() > MOST_COMPARED {

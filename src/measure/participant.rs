@@ -120,17 +120,22 @@ pub(super) fn labels(participants: &[Participant]) -> Vec<String> {
     labels
 }
 
-/// The run's name where no other run has it too; else its id.
+/// The run's name where no other run has it too, else the second in which it began, else its id.
 fn run_name(run: &BenchmarkResponse, participants: &[Participant]) -> String {
-    let taken = |name: &String| {
-        participants
-            .iter()
-            .any(|it| it.run.id != run.id && it.run.request.name.as_ref() == Some(name))
+    let is_own = |same: &dyn Fn(&BenchmarkResponse) -> bool| {
+        let mut others = participants.iter().map(|it| it.run);
+        !others.any(|it| it.id != run.id && same(it))
     };
-    match &run.request.name {
-        Some(name) if !taken(name) => name.clone(),
-        _ => format!("run {}", run.id),
+    let begun = |run: &BenchmarkResponse| run.timestamp.format("%F %T").to_string();
+    if let Some(name) = &run.request.name
+        && is_own(&|it| it.request.name.as_ref() == Some(name))
+    {
+        return name.clone();
     }
+    if is_own(&|it| begun(it) == begun(run)) {
+        return format!("run of {} UTC", begun(run));
+    }
+    format!("run {}", run.id)
 }
 
 #[cfg(test)]
@@ -158,9 +163,16 @@ mod tests {
         first.request.name = Some("evening".into());
         let mut second = run(&["b"], Vec::new());
         second.id = "0123456789abcdef01234567".parse().unwrap();
+        let mut third = second.clone();
+        third.id = "0123456789abcdef01234568".parse().unwrap();
+        third.timestamp = "2026-11-28T09:12:33Z".parse().unwrap();
+        let mut fourth = second.clone();
+        fourth.id = "0123456789abcdef01234569".parse().unwrap();
         let mut all = participants(&first);
         all.extend(participants(&second));
         all.extend(participants(&second));
+        all.extend(participants(&third));
+        all.extend(participants(&fourth));
         assert_eq!(
             labels(&all),
             [
@@ -168,7 +180,9 @@ mod tests {
                 "b (evening)",
                 "a@gpu-box",
                 "b (run 0123456789abcdef01234567)",
-                "b (run 0123456789abcdef01234567) #2"
+                "b (run 0123456789abcdef01234567) #2",
+                "b (run of 2026-11-28 09:12:33 UTC)",
+                "b (run 0123456789abcdef01234569)"
             ]
         );
     }

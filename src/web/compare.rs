@@ -5,13 +5,18 @@ use poem::{Request, Response, handler};
 use serde_json::{Value, json};
 
 use super::form::Fields;
-use super::{charts, page};
+use super::{charts, page, selection};
 use crate::api::Problem;
 use crate::app::App;
-use crate::record::{Comparison, RunId};
+use crate::record::{Comparison, ComparisonRow, RunId};
 
 /// More runs make a table that nobody reads.
 const MOST_RUNS: usize = 100;
+
+/// The figure that a comparison begins with.
+const RANKING: &str = "output_tokens_per_second";
+/// More sentences than this are a table, and that stands below.
+const MOST_SENTENCES: usize = 4;
 
 /// So many runs are linked one by one.
 const MOST_LINKS: usize = 20;
@@ -32,7 +37,9 @@ pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Proble
     };
     match compared {
         Ok(comparison) => {
+            let linked: Vec<RunId> = comparison.runs.iter().take(MOST_LINKS).cloned().collect();
             let mut values = values(&fields, &comparison);
+            values["runs"] = selection::entries(&app, &linked).await?.into();
             values["by_model"] = by_model.into();
             page::render(200, "compare.html", values)
         }
@@ -58,7 +65,7 @@ fn values(fields: &Fields, comparison: &Comparison) -> Value {
         .find(|name| wanted == Some(**name))
         .or(figures.first());
     json!({
-        "ids": comparison.runs.iter().take(MOST_LINKS).collect::<Vec<_>>(),
+        "sentences": sentences(comparison),
         "more": comparison.runs.len().saturating_sub(MOST_LINKS),
         "figures": figures.iter().map(|name| choice(fields, name)).collect::<Vec<_>>(),
         "chosen": chosen,
@@ -72,6 +79,18 @@ fn values(fields: &Fields, comparison: &Comparison) -> Value {
         },
         "is_empty": false,
     })
+}
+
+/// What was found, in short: of each candidate by the figure that ranks models, or by the first there is.
+fn sentences(comparison: &Comparison) -> Vec<&str> {
+    let rows = comparison.rows.iter();
+    let ranks = |row: &&ComparisonRow| row.metric == RANKING;
+    let main = rows.clone().find(ranks).or(comparison.rows.first());
+    let of_main = rows.filter(|row| main.is_some_and(|main| main.metric == row.metric));
+    of_main
+        .take(MOST_SENTENCES)
+        .map(|row| row.sentence.as_str())
+        .collect()
 }
 
 /// A figure that can be drawn, and where. However runs were given, the address is the same.

@@ -2,10 +2,10 @@
 
 use poem::web::Data;
 use poem::{Body, Request, Response, handler};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::form::{Fields, encoded};
-use super::page;
+use super::{page, result};
 use crate::api::Problem;
 use crate::app::App;
 use crate::record::{DeleteReport, RunId};
@@ -51,9 +51,20 @@ pub fn export(request: &Request) -> Result<Response, Problem> {
 }
 
 #[handler]
-pub fn ask_to_delete(request: &Request) -> Result<Response, Problem> {
+pub async fn ask_to_delete(app: Data<&App>, request: &Request) -> Result<Response, Problem> {
     let ids = chosen(&Fields::of_query(request)?)?;
-    page::render(200, "delete-many.html", json!({ "ids": ids }))
+    let runs = entries(&app, &ids).await?;
+    page::render(200, "delete-many.html", json!({ "runs": runs }))
+}
+
+/// What a person knows each run by; of one that is not stored there is only the id.
+pub async fn entries(app: &App, ids: &[RunId]) -> Result<Vec<Value>, Problem> {
+    let stored = app.brief_runs(ids).await?;
+    let entry = |id: &RunId| match stored.iter().find(|run| run.id == *id) {
+        Some(run) => json!({ "id": id, "title": result::title(run), "timestamp": run.timestamp }),
+        None => json!({ "id": id, "title": format!("Benchmark {id}"), "timestamp": null }),
+    };
+    Ok(ids.iter().map(entry).collect())
 }
 
 #[handler]

@@ -122,7 +122,7 @@ async fn chosen_runs_are_compared() {
             "Everything is compared with",
             "First chunk",
             "What differed",
-            "Benchmark 2",
+            ">second</a>",
         ],
     );
     let same = server.page(&format!("/compare?ids={a},{b}")).await;
