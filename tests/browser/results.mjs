@@ -68,7 +68,13 @@ export default {
     const page = await open(browser);
     await page.goto(`${BASE}/runs/${id}`);
     check(/مرحبا/.test(await page.textContent("h1.headline, .eyebrow")), "the name of the run is lost");
-    check(/all of it/.test(await page.textContent("main")), "a cut answer does not say that it is cut");
+    const whole = page.locator("article a:has-text('All of it as plain text')").first();
+    check(/This is the beginning/.test(await page.textContent("article")), "a cut answer does not say that it is cut");
+    const [shown, all] = await Promise.all([
+      page.locator("article pre:not(.thinking)").first().textContent(),
+      page.request.get(new URL(await whole.getAttribute("href"), BASE).href).then((answer) => answer.text()),
+    ]);
+    check(all.length > shown.length && all.startsWith(shown.slice(0, 1000)), `the whole answer has ${all.length} characters, ${shown.length} are shown`);
     const directions = await page.locator("article pre:not(.thinking)").evaluateAll((texts) => texts.map((it) => getComputedStyle(it).direction));
     check(directions.join() === "ltr,rtl", `answers run ${directions}`);
     await look(page, "result in other scripts and huge");
