@@ -15,8 +15,8 @@ const MOST_RUNS: usize = 100;
 
 /// The figure that a comparison begins with.
 const RANKING: &str = "output_tokens_per_second";
-/// More sentences than this are a table, and that stands below.
-const MOST_SENTENCES: usize = 4;
+/// More than this is a table, and that stands below.
+const MOST_FOUND: usize = 4;
 
 /// So many runs are linked one by one.
 const MOST_LINKS: usize = 20;
@@ -65,7 +65,7 @@ fn values(fields: &Fields, comparison: &Comparison) -> Value {
         .find(|name| wanted == Some(**name))
         .or(figures.first());
     json!({
-        "sentences": sentences(comparison),
+        "found": found(comparison),
         "more": comparison.runs.len().saturating_sub(MOST_LINKS),
         "figures": figures.iter().map(|name| choice(fields, name)).collect::<Vec<_>>(),
         "chosen": chosen,
@@ -82,15 +82,12 @@ fn values(fields: &Fields, comparison: &Comparison) -> Value {
 }
 
 /// What was found, in short: of each candidate by the figure that ranks models, or by the first there is.
-fn sentences(comparison: &Comparison) -> Vec<&str> {
+fn found(comparison: &Comparison) -> Vec<&ComparisonRow> {
     let rows = comparison.rows.iter();
     let ranks = |row: &&ComparisonRow| row.metric == RANKING;
     let main = rows.clone().find(ranks).or(comparison.rows.first());
     let of_main = rows.filter(|row| main.is_some_and(|main| main.metric == row.metric));
-    of_main
-        .take(MOST_SENTENCES)
-        .map(|row| row.sentence.as_str())
-        .collect()
+    of_main.take(MOST_FOUND).collect()
 }
 
 /// A figure that can be drawn, and where. However runs were given, the address is the same.

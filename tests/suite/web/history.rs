@@ -120,6 +120,7 @@ async fn chosen_runs_are_compared() {
         200,
         &[
             "Everything is compared with",
+            " rate of <strong>",
             "First chunk",
             "What differed",
             ">second</a>",
