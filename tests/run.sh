@@ -227,7 +227,7 @@ page() {
   BASE_URL=$(address page 'serving on http' 300)
   CHROMIUM=$(find_chromium)
   export BASE_URL CHROMIUM BENCHMARKER=$built/debug/ollama-benchmarker SCREENSHOTS=$screenshots
-  (cd tests/browser && timeout 600 node "$1")
+  (cd tests/browser && timeout 1200 node "$1")
 }
 
 # Exported documents, read by MongoDB's own parsers; the one for Rust is in the tests above.

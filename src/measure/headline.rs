@@ -218,7 +218,7 @@ fn verdict(winner: &str, metric: Metric, figure: &str, others: &[(&str, Assessme
         .first()
         .and_then(|(label, assessment)| Some(speed_change(assessment.speed()?, Some(label))))
         .unwrap_or_default();
-    format!("{winner} was fastest by {what}: {figure}, {lead}.")
+    format!("{winner} was surely fastest by {what}: {figure}, {lead}.")
 }
 
 /// What has to be known before the sentence is quoted.
@@ -313,7 +313,7 @@ mod tests {
                 &[10.0, 10.1, 9.9, 10.2, 9.8, 10.0],
                 &[12.0, 12.1, 11.9, 12.2, 11.8, 12.0],
             ),
-            "b was fastest by tokens a second: 12.0 tokens/s (11.9 to 12.1), 20 % faster than a (18 % to 22 %).",
+            "b was surely fastest by tokens a second: 12.0 tokens/s (11.9 to 12.1), 20 % faster than a (18 % to 22 %).",
         );
     }
 
@@ -338,7 +338,7 @@ mod tests {
         }
         check(
             &run,
-            "b was fastest by total time: 5.500 s, 91 % faster than a.",
+            "b was surely fastest by total time: 5.500 s, 91 % faster than a.",
         );
     }
 
