@@ -220,16 +220,8 @@ impl Exchange {
         dry_run: Query<Option<bool>>,
         documents: Documents,
     ) -> Result<Answer<ImportReport>, Failure> {
-        let patience = Duration::from_secs_f64(app.config.timeouts.client);
-        let bytes = with_patience(documents.0.into_bytes_stream(), patience);
         let dry_run = dry_run.0.unwrap_or_default();
-        let stopping = app.stopping();
-        let report = app
-            .import(Box::pin(bytes), dry_run, &stopping, |_| ())
-            .await?;
-        if stopping.is_cancelled() {
-            return Err(Problem::new(503, format!("the program is stopping; {report}")).into());
-        }
+        let report = take_in(&app, documents.0.into_bytes_stream(), dry_run).await?;
         if report.stored + report.known == 0 {
             return Err(useless(report).into());
         }
@@ -237,8 +229,30 @@ impl Exchange {
     }
 }
 
+/// Imports what a client sends, as it comes: neither its size nor its time is bounded, only how long nothing
+/// comes.
+pub async fn take_in(
+    app: &App,
+    bytes: impl Stream<Item = io::Result<Bytes>> + Send,
+    dry_run: bool,
+) -> Result<ImportReport, Problem> {
+    let patience = Duration::from_secs_f64(app.config.timeouts.client);
+    let bytes = with_patience(bytes, patience);
+    let stopping = app.stopping();
+    let report = app
+        .import(Box::pin(bytes), dry_run, &stopping, |_| ())
+        .await?;
+    if stopping.is_cancelled() {
+        return Err(Problem::new(
+            503,
+            format!("the program is stopping; {report}"),
+        ));
+    }
+    Ok(report)
+}
+
 /// A stream that ends with an error when nothing comes for a while.
-pub fn with_patience(
+fn with_patience(
     bytes: impl Stream<Item = io::Result<Bytes>> + Send,
     patience: Duration,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {

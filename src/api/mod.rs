@@ -27,7 +27,7 @@ use poem_openapi::{OpenApiService, Tags};
 use tokio_util::sync::CancellationToken;
 
 pub use document::{document, text};
-pub use exchange::with_patience;
+pub use exchange::take_in;
 pub use payload::whole;
 pub use problem::{Problem, refused};
 

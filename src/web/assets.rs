@@ -46,8 +46,16 @@ fn hash(file: &EmbeddedFile) -> String {
     digits
 }
 
-/// A file as an element of a page, and what a content security policy calls that by (CSP 3, hash source).
-pub fn inline(name: &str) -> Option<(String, String)> {
+/// Of each file that can stand within a page: its element, and what a content security policy calls that
+/// by (CSP 3, hash source).
+static INLINED: LazyLock<BTreeMap<String, (String, String)>> = LazyLock::new(|| {
+    let names = Own::iter().chain(Fetched::iter());
+    names
+        .filter_map(|name| Some((name.to_string(), inlined(&name)?)))
+        .collect()
+});
+
+fn inlined(name: &str) -> Option<(String, String)> {
     let element = match name.rsplit_once('.')?.1 {
         "css" => "style",
         "js" => "script",
@@ -57,6 +65,12 @@ pub fn inline(name: &str) -> Option<(String, String)> {
     let hash = BASE64_STANDARD.encode(Sha256::digest(&text));
     let element = format!("<{element}>{text}</{element}>");
     Some((element, format!("'sha256-{hash}'")))
+}
+
+/// A file as an element of a page, and what a content security policy calls that by.
+pub fn inline(name: &str) -> Option<(&'static str, &'static str)> {
+    let (element, hash) = INLINED.get(name)?;
+    Some((element, hash))
 }
 
 /// Where a page finds a file.

@@ -1,17 +1,14 @@
 //! Documents from a file that a person chooses, into the history.
 
-use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::Stream;
 use poem::web::{Data, Multipart};
 use poem::{Response, handler};
 use serde_json::json;
 use tokio_util::io::ReaderStream;
 
 use super::page;
-use crate::api::{Problem, with_patience};
+use crate::api::{Problem, take_in};
 use crate::app::App;
 use crate::record::ImportReport;
 
@@ -25,7 +22,7 @@ pub fn view() -> Result<Response, Problem> {
     page::render(200, TEMPLATE, json!({}))
 }
 
-/// Reads the file as it comes: neither its size nor its time is bounded, only how long nothing comes.
+/// Reads the file as it comes.
 #[handler]
 pub async fn import(app: Data<&App>, form: poem::Result<Multipart>) -> Result<Response, Problem> {
     let mut form = form.map_err(|error| broken(&error))?;
@@ -48,34 +45,19 @@ pub async fn import(app: Data<&App>, form: poem::Result<Multipart>) -> Result<Re
             Some("file") => {
                 let name = field.file_name().unwrap_or_default().to_owned();
                 let reader = ReaderStream::with_capacity(field.into_async_read(), PIECE);
-                let bytes = with_patience(reader, patience);
-                return read(&app, &name, bytes, dry_run).await;
+                let report = take_in(&app, reader, dry_run).await?;
+                return told(&name, &report);
             }
             _ => {}
         }
     }
 }
 
-async fn read(
-    app: &App,
-    name: &str,
-    bytes: impl Stream<Item = io::Result<Bytes>> + Send,
-    dry_run: bool,
-) -> Result<Response, Problem> {
-    let stopping = app.stopping();
-    let report = app
-        .import(Box::pin(bytes), dry_run, &stopping, |_| ())
-        .await?;
-    if stopping.is_cancelled() {
-        return Err(Problem::new(
-            503,
-            format!("the program is stopping; {report}"),
-        ));
-    }
+fn told(name: &str, report: &ImportReport) -> Result<Response, Problem> {
     let is_useless = report.stored + report.known == 0;
     let status = if is_useless { 422 } else { 200 };
-    let mut values = json!({ "dry_run": dry_run });
-    if let Some(error) = nothing_in(name, &report) {
+    let mut values = json!({ "dry_run": report.dry_run });
+    if let Some(error) = nothing_in(name, report) {
         values["errors"] = json!({ "file": error });
     } else {
         values["words"] = json!(report.to_string());

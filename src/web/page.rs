@@ -55,7 +55,7 @@ fn bare() -> Environment<'static> {
     // Our own files: a test sees to it that none ends the element that it stands in.
     environment.add_function("inline", |name: &str| {
         let (element, _) = assets::inline(name).ok_or_else(|| no_asset(name))?;
-        Ok::<_, minijinja::Error>(minijinja::Value::from_safe_string(element))
+        Ok::<_, minijinja::Error>(minijinja::Value::from_safe_string(element.to_owned()))
     });
     environment.add_function("hash_of", |name: &str| {
         let (_, hash) = assets::inline(name).ok_or_else(|| no_asset(name))?;

@@ -3,24 +3,15 @@
 use serde::Serialize;
 
 use super::path;
-use super::scale::{Scale, Tick, plain_label, time_label};
+use super::scale::{Frame, Scale, Tick, plain_label, time_label};
 use crate::record::Distribution;
 
 /// The drawing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Course {
-    /// Width of the drawing.
-    pub width: f64,
-    /// Height of the drawing.
-    pub height: f64,
-    /// Left end.
-    pub left: f64,
-    /// Right end.
-    pub right: f64,
-    /// Where the largest value lies.
-    pub top: f64,
-    /// Where zero lies.
-    pub bottom: f64,
+    /// Where its axes lie.
+    #[serde(flatten)]
+    pub frame: Frame,
     /// The figure.
     pub values: Vec<Tick>,
     /// One a run that has the figure.
@@ -83,12 +74,14 @@ pub fn course(runs: &[(u32, &Distribution)], is_time: bool) -> Option<Course> {
         .map(|(run, _)| x.at(run as f64 + 0.5));
     let words = if is_time { time_label } else { plain_label };
     Some(Course {
-        width: WIDTH,
-        height: HEIGHT,
-        left: LEFT,
-        right: RIGHT,
-        top: TOP,
-        bottom: BOTTOM,
+        frame: Frame {
+            width: WIDTH,
+            height: HEIGHT,
+            left: LEFT,
+            right: RIGHT,
+            top: TOP,
+            bottom: BOTTOM,
+        },
         values: y.ticks(4.0, words),
         d: path::line(&places),
         changes: changes.collect(),

@@ -4,24 +4,15 @@
 use serde::Serialize;
 
 use super::path;
-use super::scale::{Scale, Tick, plain_label, time_label};
+use super::scale::{Frame, Scale, Tick, plain_label, time_label};
 use crate::record::{LoadStage, LoadSummary};
 
 /// The drawing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Curve {
-    /// Width of the drawing.
-    pub width: f64,
-    /// Height of the drawing.
-    pub height: f64,
-    /// Left end of the rates.
-    pub left: f64,
-    /// Right end of the rates.
-    pub right: f64,
-    /// Where the longest time lies.
-    pub top: f64,
-    /// Where no time lies.
-    pub bottom: f64,
+    /// Where its axes lie.
+    #[serde(flatten)]
+    pub frame: Frame,
     /// Requests a second that were answered.
     pub rates: Vec<Tick>,
     /// Median E2E.
@@ -100,12 +91,14 @@ pub fn curve(sweeps: &[(String, Option<&LoadSummary>)]) -> Option<Curve> {
         }
     });
     Some(Curve {
-        width: WIDTH,
-        height: HEIGHT,
-        left: LEFT,
-        right: RIGHT,
-        top: TOP,
-        bottom: BOTTOM,
+        frame: Frame {
+            width: WIDTH,
+            height: HEIGHT,
+            left: LEFT,
+            right: RIGHT,
+            top: TOP,
+            bottom: BOTTOM,
+        },
         rates: x.ticks(7.0, plain_label),
         times: y.ticks(4.0, time_label),
         lines: lines.collect(),

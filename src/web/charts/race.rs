@@ -5,23 +5,14 @@ use serde::Serialize;
 
 use super::Series;
 use super::path;
-use super::scale::{Scale, Tick, plain_label, time_label};
+use super::scale::{Frame, Scale, Tick, plain_label, time_label};
 
 /// The drawing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Race {
-    /// Width of the drawing.
-    pub width: f64,
-    /// Height of the drawing.
-    pub height: f64,
-    /// Left end of the time axis.
-    pub left: f64,
-    /// Right end of the time axis.
-    pub right: f64,
-    /// Where the most chunks lie.
-    pub top: f64,
-    /// Where zero chunks lie.
-    pub bottom: f64,
+    /// Where its axes lie.
+    #[serde(flatten)]
+    pub frame: Frame,
     /// Time since sending.
     pub times: Vec<Tick>,
     /// Chunks.
@@ -103,12 +94,14 @@ pub fn race(series: &[Series]) -> Option<Race> {
         }
     });
     Some(Race {
-        width: WIDTH,
-        height: HEIGHT,
-        left: LEFT,
-        right: RIGHT,
-        top: TOP,
-        bottom: BOTTOM,
+        frame: Frame {
+            width: WIDTH,
+            height: HEIGHT,
+            left: LEFT,
+            right: RIGHT,
+            top: TOP,
+            bottom: BOTTOM,
+        },
         times: x.ticks(7.0, time_label),
         // Chunks are whole: nothing lies between none and one.
         counts: y.ticks((most as f64).min(4.0), plain_label),

@@ -2,6 +2,23 @@
 
 use serde::Serialize;
 
+/// A drawing of curves, and where its axes lie in it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Frame {
+    /// Width of the drawing.
+    pub width: f64,
+    /// Height of the drawing.
+    pub height: f64,
+    /// Where the axis across begins.
+    pub left: f64,
+    /// Where it ends.
+    pub right: f64,
+    /// Where the axis upwards ends.
+    pub top: f64,
+    /// Where it begins.
+    pub bottom: f64,
+}
+
 /// A linear axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {

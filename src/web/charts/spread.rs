@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::labels::{apart, short};
 use super::path;
-use super::scale::{Axis, AxisKind, Scale, Tick, tenths};
+use super::scale::{Axis, AxisKind, Frame, Scale, Tick, tenths};
 use crate::measure::{self, FEWEST_FOR_INTERVAL};
 use crate::record;
 
@@ -92,18 +92,9 @@ pub struct Row {
 /// Curves over one axis.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Curves {
-    /// Width of the drawing.
-    pub width: f64,
-    /// Height of the drawing.
-    pub height: f64,
-    /// 0 %.
-    pub left: f64,
-    /// 100 %.
-    pub right: f64,
-    /// Upper end of the axis.
-    pub top: f64,
-    /// Lower end of the axis.
-    pub bottom: f64,
+    /// Where its axes lie.
+    #[serde(flatten)]
+    pub frame: Frame,
     /// How the axis goes.
     pub axis: AxisKind,
     /// The figure.
@@ -273,12 +264,14 @@ fn curves(spreads: &[(usize, &record::Spread)], is_time: bool) -> Option<Curves>
         }
     });
     Some(Curves {
-        width: WIDTH,
-        height: bottom + AXIS + 4.0,
-        left: CURVES_LEFT,
-        right: CURVES_RIGHT,
-        top: CURVES_TOP,
-        bottom,
+        frame: Frame {
+            width: WIDTH,
+            height: bottom + AXIS + 4.0,
+            left: CURVES_LEFT,
+            right: CURVES_RIGHT,
+            top: CURVES_TOP,
+            bottom,
+        },
         axis: y.kind(),
         ticks: y.ticks(5.0, is_time),
         shares: x.ticks(4.0, |value, _| format!("{value:.0} %")),
@@ -374,7 +367,11 @@ mod tests {
                 .windows(2)
                 .all(|pair| pair[1] - pair[0] >= NAME - 0.11)
         );
-        assert!(places.iter().all(|it| *it > 0.0 && *it < curves.height));
+        assert!(
+            places
+                .iter()
+                .all(|it| *it > 0.0 && *it < curves.frame.height)
+        );
         let mut names: Vec<&str> = curves.lines.iter().map(|it| it.short.as_str()).collect();
         names.dedup();
         assert_eq!(names.len(), 10);
