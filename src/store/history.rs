@@ -408,7 +408,9 @@ impl<'a> View<'a> {
         for other in &self.others {
             sql.push(" and exists (select 1 from run_facets as o where o.facet in (");
             sql.push_list(other.iter().copied());
-            sql.push(") and o.run = f.run)");
+            // Without a limit SQLite makes a join of it, behind that with `runs`: then the document of
+            // every run of the stretch is read and not only of those that fit.
+            sql.push(") and o.run = f.run limit 1)");
         }
         self.push_span(&mut sql);
         if let (Some(text), Way::InOrder | Way::ByTime) = (&self.text, self.way) {

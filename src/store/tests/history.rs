@@ -335,6 +335,10 @@ async fn lists_are_stretches_of_indexes() {
                         !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
                         "{told}"
                     );
+                    // What is read of a run is read only where the other filters fit it.
+                    let other = plan.find("SEARCH o ");
+                    let document = plan.find("SEARCH r ");
+                    assert!(other.is_none() || other < document, "{told}");
                 }
             }
         }
