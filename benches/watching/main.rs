@@ -16,6 +16,9 @@
 )]
 
 #[cfg(target_os = "linux")]
+#[path = "../shipped/mod.rs"]
+mod shipped;
+#[cfg(target_os = "linux")]
 mod watching;
 
 fn main() {

@@ -2,13 +2,12 @@
 
 mod clients;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use self::clients::{Seen, watch};
+use crate::shipped::Server;
 
 /// 200 chunks, 100 a second.
 const MODEL: &str = "script:tokens=200,ttft=50,gap=10@reference";
@@ -16,71 +15,6 @@ const MODEL: &str = "script:tokens=200,ttft=50,gap=10@reference";
 const WARM_UP: u32 = 1;
 /// How often the memory of the server is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The program, as long as this lives.
-struct Server {
-    child: Child,
-    address: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ollama-benchmarker"))
-            .args(["serve", "--port", "0"])
-            .current_dir(folder.path())
-            .env("DATABASE_URL", "sqlite:watching.db")
-            .env("OLLAMA_HOST", "127.0.0.1:9")
-            .env("BENCHMARKER_CALIBRATION__AUTOMATIC", "false")
-            .env("NO_COLOR", "1")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = log
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| Some(line.split_once("serving on http://")?.1.trim().to_owned()))
-            .unwrap();
-        // A pipe that nobody reads would stop it.
-        std::thread::spawn(move || log.for_each(drop));
-        Self {
-            child,
-            address,
-            _folder: folder,
-        }
-    }
-
-    /// Processor time so far, s.
-    fn used(&self) -> f64 {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let text = std::fs::read_to_string(path).unwrap();
-        let fields = text.rsplit_once(')').unwrap().1.split_whitespace();
-        let ticks = fields.skip(11).take(2);
-        // Hundredths of a second, on every Linux.
-        ticks.map(|it| it.parse::<f64>().unwrap()).sum::<f64>() / 100.0
-    }
-
-    /// Memory now, MiB.
-    fn memory(&self) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let text = std::fs::read_to_string(path).unwrap();
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
-        let kibibytes = line.split_whitespace().nth(1).unwrap();
-        kibibytes.parse::<f64>().unwrap() / 1024.0
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// What was found of runs with as many clients.
 #[derive(Default)]
