@@ -294,7 +294,7 @@ impl Benchmarks {
         path = "/api/benchmarks/history",
         method = "delete",
         tag = "Part::Benchmarks",
-        operation_id = "deleteBenchmarks"
+        operation_id = "deleteManyBenchmarks"
     )]
     async fn delete_many(
         &self,

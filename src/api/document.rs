@@ -6,7 +6,7 @@ use poem::http::{HeaderValue, header};
 use poem::{Endpoint, Response, endpoint::make_sync};
 use serde_json::{Map, Value, json};
 
-use super::examples;
+use super::{examples, schemas};
 
 /// The document.
 pub fn document() -> Value {
@@ -53,6 +53,7 @@ pub fn document() -> Value {
             give_examples(operation);
         }
     }
+    schemas::mend(&mut document);
     document
 }
 

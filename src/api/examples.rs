@@ -56,7 +56,7 @@ pub fn of(operation: &str) -> Examples {
         "runBenchmark" => Examples::exchange(request(), finished()),
         "startBenchmark" => Examples::exchange(request(), queued(request())),
         "listBenchmarks" => Examples::answer([listed()]),
-        "deleteBenchmarks" => Examples::answer(DeleteReport {
+        "deleteManyBenchmarks" => Examples::answer(DeleteReport {
             deleted: 2,
             ..DeleteReport::default()
         }),

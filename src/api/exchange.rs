@@ -33,6 +33,8 @@ pub struct Exchange;
 const LINES: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
+/// Whatever of these.
+const BYTES: &str = "application/octet-stream";
 
 /// Runs as a stream of bytes.
 struct Exported {
@@ -58,12 +60,15 @@ impl ExportFormat {
     }
 }
 
+fn binary() -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "binary")))
+}
+
 fn media() -> Vec<MetaMediaType> {
-    let text = || MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "binary")));
     vec![
         MetaMediaType {
             content_type: LINES,
-            schema: text(),
+            schema: binary(),
         },
         MetaMediaType {
             content_type: JSON,
@@ -71,7 +76,7 @@ fn media() -> Vec<MetaMediaType> {
         },
         MetaMediaType {
             content_type: CSV,
-            schema: text(),
+            schema: binary(),
         },
     ]
 }
@@ -121,9 +126,12 @@ impl<'a> ApiExtractor<'a> for Documents {
         Some(MetaRequest {
             description: Some(
                 "One document, an array of them, one a line, or CSV. What it is is found out by its \
-                 content.",
+                 content, whatever its type is said to be.",
             ),
-            content: media(),
+            content: vec![MetaMediaType {
+                content_type: BYTES,
+                schema: binary(),
+            }],
             required: true,
         })
     }

@@ -15,6 +15,7 @@ mod nova_replay;
 mod payload;
 mod problem;
 mod prompts;
+mod schemas;
 mod statistics;
 mod system;
 mod views;

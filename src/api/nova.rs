@@ -1,5 +1,6 @@
 //! Ask agents: one way in for prompts; sessions, turns and memory beside it.
 
+use poem::http::header;
 use poem::web::Data;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, ResponseContent};
@@ -170,7 +171,7 @@ impl Nova {
     /// Ask the agents
     ///
     /// Answers when the turn has ended, with its steps and what each cost; how it ended is its `status`.
-    /// With `stream`, or where server-sent events are accepted, everything is told as it happens, and
+    /// With `stream`, or where `Accept` names `text/event-stream`, everything is told as it happens, and
     /// `turn_finished` is the last. Who waits for the whole answer and goes away stops the turn; who
     /// listens to events does not.
     #[oai(
@@ -184,10 +185,9 @@ impl Nova {
         app: Data<&App>,
         http: &poem::Request,
         request: Body<NovaRequest>,
-        /// `text/event-stream` asks for events.
-        accept: Header<Option<String>>,
     ) -> Result<Asked, Failure> {
-        let accepts = accept.0.as_deref().unwrap_or_default();
+        // No parameter of the document: OpenAPI has this header ignored there.
+        let accepts = http.header(header::ACCEPT).unwrap_or_default();
         let streams = request.0.stream || accepts.contains("text/event-stream");
         let id = app.ask(request.0).await?.response.turn_id;
         if streams {
