@@ -255,6 +255,44 @@ documents_in_javascript() {
     "$work/records.json" "$work/relaxed.jsonl" "$work/canonical.jsonl"
 }
 
+# generated LANGUAGE: generates a client into target/clients/LANGUAGE, and again, which must give the same bytes.
+generated() {
+  local again=$work/client-$1
+  openapi/generate.sh "$1" "target/clients/$1"
+  openapi/generate.sh "$1" "$again"
+  diff -r "target/clients/$1" "$again" || die "the client in $1 is not the same when it is generated twice"
+  rm -rf "$again"
+}
+
+client_in_python() {
+  local python client=tests/clients/python/use_client.py
+  python=$(python_tools)/bin/python
+  generated python
+  export MYPYPATH=target/clients/python PYTHONPATH=target/clients/python PYTHONDONTWRITEBYTECODE=1
+  "$python" -m mypy --strict --cache-dir "$work/mypy" "$client"
+  "$python" -m mypy --strict --cache-dir "$work/mypy" --package ollama_benchmarker_client
+  "$python" "$client" "$(address page 'serving on http' 300)"
+}
+
+client_in_typescript() {
+  local built=$work/client
+  generated typescript
+  # Beside the program and what checks it, as in a project of somebody's.
+  mkdir "$built"
+  cp tests/clients/typescript/{use-client.ts,tsconfig.json,package.json} "$built"
+  cp -r target/clients/typescript "$built/client"
+  ln -s "$(packages tests/clients/typescript)/node_modules" "$built/node_modules"
+  node "$built/node_modules/typescript/bin/tsc" --project "$built"
+  node "$built/use-client.js" "$(address page 'serving on http' 300)"
+}
+
+client_in_rust() {
+  generated rust
+  # What both need is built once.
+  CARGO_TARGET_DIR=${XDG_CACHE_HOME:-$HOME/.cache}/ollama-benchmarker-clients/rust \
+    cargo run --quiet --locked --manifest-path tests/clients/rust/Cargo.toml -- "$(address page 'serving on http' 300)"
+}
+
 specification_drift() {
   cargo run --quiet --locked -- openapi >"$work/openapi.json"
   diff -u openapi/openapi.json "$work/openapi.json" \
@@ -298,6 +336,7 @@ everything() {
   part 'get the Python tools' install_python_tools
   part 'get the npm tools' install_packages tests/tools
   part 'get the browser test' install_packages tests/browser
+  part 'get the check of TypeScript' install_packages tests/clients/typescript
   part 'get Chromium' install_chromium
   part 'get Postgres' install_postgres
   serve postgres tests/postgres/start.sh
@@ -311,6 +350,9 @@ everything() {
   part 'page in a browser' page page.mjs
   report+=("kept    pictures of every page: $screenshots")
   part 'page that reconnects' page reconnect.mjs
+  part 'client in Python' client_in_python
+  part 'client in TypeScript' client_in_typescript
+  part 'client in Rust' client_in_rust
   part 'documents in Python' documents_in_python
   part 'documents in JavaScript' documents_in_javascript
   part 'specification: no drift' specification_drift

@@ -315,6 +315,27 @@ fn the_readme_names_the_test_command_that_is_run() {
     assert!(read(".ci/run").contains("exec tests/run.sh\n"));
 }
 
+#[test]
+fn the_readme_shows_clients_as_they_are_tested() {
+    let readme = read("README.md");
+    for (language, program) in [
+        ("python", "tests/clients/python/use_client.py"),
+        ("typescript", "tests/clients/typescript/use-client.ts"),
+        ("rust", "tests/clients/rust/src/main.rs"),
+    ] {
+        let program = read(program);
+        let (_, shown) = readme.split_once(&format!("```{language}\n")).unwrap();
+        let (shown, _) = shown.split_once("\n```").unwrap();
+        let imports = |part: &str| {
+            let first = part.split_whitespace().next();
+            matches!(first, None | Some("from" | "import" | "use"))
+        };
+        for part in shown.split("\n\n").filter(|part| !imports(part)) {
+            assert!(program.contains(part.trim_matches('\n')), "{part}");
+        }
+    }
+}
+
 /// A row of the README's table: variable and default.
 type Row = (String, String);
 
