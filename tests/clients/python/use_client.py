@@ -117,6 +117,7 @@ def main() -> None:
     second = run(client, [MODEL])
 
     finished = follow(client, [MODEL])
+    print()
     assert finished.status == "completed"
 
     pages = list(history(client))

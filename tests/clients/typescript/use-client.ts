@@ -82,6 +82,7 @@ assert(result?.chunks && result.throughput.total_chunks > 1);
 const second = await run(client, [model]);
 
 const finished = await follow(client, [model]);
+console.log();
 assert.equal(finished.status, 'completed');
 
 const pages: BenchmarkResponse[][] = [];

@@ -140,6 +140,7 @@ async fn main() -> Result<()> {
     let second = run(&client, vec![MODEL.to_owned()]).await?;
 
     let finished = follow(&client, vec![MODEL.to_owned()]).await?;
+    println!();
     ensure!(finished.status == Status::Completed, "{}", finished.status);
 
     let pages = history(&client).await?;
