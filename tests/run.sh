@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs every test of the program, and fetches what they need first.
 #
-#   tests/run.sh           everything; on a machine with Rust, Node.js, Python and a network
-#   tests/run.sh --quick   what needs nothing but cargo
+#   tests/run.sh              everything; on a machine with Rust, Node.js, Python and a network
+#   tests/run.sh --quick      what needs nothing but cargo
+#   tests/run.sh --pictures   no test: takes the pictures of the README anew
 #
 # What is fetched stays in ${XDG_CACHE_HOME:-~/.cache}/ollama-benchmarker-tests, in folders named by
 # the hash of the list it was fetched by. Chromium and Postgres are system packages: as root they are
@@ -230,6 +231,14 @@ page() {
   (cd tests/browser && timeout 1200 node "$1")
 }
 
+# pictures FOLDER: takes those of the README, from a server of its own.
+pictures() {
+  ln -sfnT "$(packages tests/browser)/node_modules" tests/browser/node_modules
+  CHROMIUM=$(find_chromium)
+  export CHROMIUM BENCHMARKER=$built/debug/ollama-benchmarker
+  (cd tests/browser && timeout 300 node shots.mjs "$1")
+}
+
 # Exported documents, read by MongoDB's own parsers; the one for Rust is in the tests above.
 export_documents() {
   local program="cargo run --quiet --locked --" models
@@ -353,6 +362,7 @@ everything() {
   part 'client in Python' client_in_python
   part 'client in TypeScript' client_in_typescript
   part 'client in Rust' client_in_rust
+  part 'pictures of the README' pictures "$built/pictures"
   part 'documents in Python' documents_in_python
   part 'documents in JavaScript' documents_in_javascript
   part 'specification: no drift' specification_drift
@@ -362,8 +372,18 @@ everything() {
   conclude
 }
 
+retake_pictures() {
+  prepare
+  part 'get the browser test' install_packages tests/browser
+  part 'get Chromium' install_chromium
+  part 'build' cargo build --locked
+  part 'pictures' pictures "$PWD/.github/pictures"
+  conclude
+}
+
 case "${1:-}" in
   --quick) quick ;;
+  --pictures) retake_pictures ;;
   '') everything ;;
-  *) die "usage: tests/run.sh [--quick]" ;;
+  *) die "usage: tests/run.sh [--quick | --pictures]" ;;
 esac

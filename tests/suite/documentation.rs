@@ -336,6 +336,61 @@ fn the_readme_shows_clients_as_they_are_tested() {
     }
 }
 
+/// What a document says in code, in and out of blocks, word by word.
+fn words_of_code(text: &str) -> BTreeSet<&str> {
+    let code = text.split('`').skip(1).step_by(2);
+    let cut = |letter: char| letter.is_whitespace() || ",;()[]'\"=>".contains(letter);
+    code.flat_map(|code| code.split(cut)).collect()
+}
+
+#[test]
+fn files_that_are_named_are_there() {
+    let folders = [
+        ".ci/",
+        ".github/",
+        "benches",
+        "migrations/",
+        "openapi/",
+        "src/",
+        "templates/",
+        "tests/",
+    ];
+    for document in ["CONTRIBUTING.md", "README.md"] {
+        let text = read(document);
+        let links = text.split(['(', '"']).skip(1).filter_map(|link| {
+            let link = link.split([')', '"']).next()?;
+            let is_own = Path::new(link).extension().is_some_and(|it| it == "md");
+            (is_own || link.starts_with('.')).then_some(link)
+        });
+        let mut named: BTreeSet<&str> = links.collect();
+        let starts = |word: &&str| folders.iter().any(|folder| word.starts_with(folder));
+        named.extend(words_of_code(&text).into_iter().filter(starts));
+        assert!(named.len() > 3, "{document}: {named:?}");
+        for path in named {
+            assert!(root().join(path).exists(), "{document}: there is no {path}");
+        }
+    }
+}
+
+#[test]
+fn commands_that_are_named_are_there() {
+    let text = read("CONTRIBUTING.md");
+    assert!(text.contains("\ncargo run ") && text.contains("\ntests/run.sh "));
+    let script = read("tests/run.sh");
+    for option in ["--quick", "--pictures"] {
+        assert!(text.contains(&format!("tests/run.sh {option}")));
+        assert!(script.contains(&format!("\n  {option}) ")), "{option}");
+    }
+    let manifest = read("Cargo.toml");
+    let version = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = "));
+    let version = version.unwrap().trim_matches('"');
+    for document in ["CONTRIBUTING.md", "README.md"] {
+        assert!(read(document).contains(&format!("Rust {version}")));
+    }
+}
+
 /// A row of the README's table: variable and default.
 type Row = (String, String);
 
