@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -106,6 +106,8 @@ struct Inner {
     care: Notify,
     /// How large the database is, and when that was asked.
     database: tokio::sync::Mutex<Option<(Instant, DatabaseState)>>,
+    /// Places of clients that follow events.
+    watchers: Arc<Semaphore>,
     /// Runs as long as the program does.
     _reference: reference::Server,
 }
@@ -151,6 +153,7 @@ impl App {
             unsaved: Mutex::default(),
             care: Notify::new(),
             database: tokio::sync::Mutex::default(),
+            watchers: Arc::new(Semaphore::new(config.limits.max_watchers)),
             _reference: reference,
         };
         let app = Self {
@@ -193,6 +196,7 @@ impl App {
         if !problems.is_empty() {
             return Err(AppError::Invalid(problems));
         }
+        self.inner.queue.check_room()?;
         let environment = self.check_models(&request).await?;
         self.check_cooldown(&request, &environment).await?;
         let live = self.live_session(&request).await?;

@@ -137,6 +137,8 @@ pub struct LimitsConfig {
     pub max_line_bytes: usize,
     /// Most connections at once.
     pub max_connections: usize,
+    /// Most clients that follow events at once.
+    pub max_watchers: usize,
 }
 
 /// Times to give up after, s.
@@ -332,6 +334,7 @@ impl Default for LimitsConfig {
             max_response_bytes: 16 << 20,
             max_line_bytes: 16 << 20,
             max_connections: 4096,
+            max_watchers: 2048,
         }
     }
 }

@@ -152,6 +152,10 @@ pub fn problem(status: u16) -> Value {
             retry_after: Some(5),
             ..Problem::new(429, "64 runs wait already; try again later")
         },
+        503 => Problem {
+            retry_after: Some(5),
+            ..Problem::new(503, "the database does not work: database is locked")
+        },
         502 => Problem {
             benchmark_id: Some(id()),
             ..Problem::new(

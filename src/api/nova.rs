@@ -191,7 +191,7 @@ impl Nova {
         let streams = request.0.stream || accepts.contains("text/event-stream");
         let id = app.ask(request.0).await?.response.turn_id;
         if streams {
-            let events = app.turn_events(&id, None).await?;
+            let events = app.own_turn_events(&id, None).await?;
             return Ok(Asked::Turn(Told::Events(Events::new(
                 &app,
                 events,

@@ -59,7 +59,7 @@ const KINDS: [(u16, &str, &str); 16] = [
     (500, "internal", "Something broke in here"),
     (501, "unsupported", "The model server cannot do that"),
     (502, "backend-unavailable", "A model server does not work"),
-    (503, "unavailable", "The storage does not work"),
+    (503, "unavailable", "Not possible at the moment"),
     (504, "timed-out", "It took too long"),
 ];
 
@@ -113,7 +113,10 @@ impl From<AppError> for Problem {
             },
             AppError::Backend(BackendError::Unsupported { .. }) => Self::new(501, detail),
             AppError::Backend(_) => Self::new(502, detail),
-            AppError::Storage(_) | AppError::Stopping => Self::new(503, detail),
+            AppError::Storage(_) | AppError::Stopping | AppError::TooManyWatchers { .. } => Self {
+                retry_after: Some(5),
+                ..Self::new(503, detail)
+            },
             AppError::Start(_) | AppError::Calibration(_) | AppError::NotWritten { .. } => {
                 Self::new(500, detail)
             }

@@ -55,6 +55,12 @@ pub enum AppError {
         /// How many wait.
         waiting: usize,
     },
+    /// Too many clients follow events.
+    #[error("{most} clients watch already; try again later")]
+    TooManyWatchers {
+        /// How many may.
+        most: usize,
+    },
     /// Not possible as things stand.
     #[error("{0}")]
     Conflict(String),

@@ -3,9 +3,12 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{App, AppError};
 use crate::record::{
@@ -32,7 +35,9 @@ impl App {
         id: &RunId,
         after: Option<EventId>,
     ) -> Result<EventStream<RunEvent>, AppError> {
-        follow::<BenchmarkResponse>(self, &self.inner.logs, id, after).await
+        let place = self.watchers_place()?;
+        let events = follow::<BenchmarkResponse>(self, &self.inner.logs, id, after).await?;
+        Ok(holding(place, events))
     }
 
     /// Events of a turn, in the same way.
@@ -41,8 +46,38 @@ impl App {
         id: &RunId,
         after: Option<EventId>,
     ) -> Result<EventStream<NovaEvent>, AppError> {
+        let place = self.watchers_place()?;
+        Ok(holding(place, self.own_turn_events(id, after).await?))
+    }
+
+    /// The same for who has just begun the turn: there is always a place, since turns are bounded themselves.
+    pub async fn own_turn_events(
+        &self,
+        id: &RunId,
+        after: Option<EventId>,
+    ) -> Result<EventStream<NovaEvent>, AppError> {
         follow::<NovaTurn>(self, &self.inner.agents.logs, id, after).await
     }
+
+    /// A place among the clients that follow events; so many of them leave connections for others.
+    fn watchers_place(&self) -> Result<OwnedSemaphorePermit, AppError> {
+        let places = Arc::clone(&self.inner.watchers);
+        let most = self.config.limits.max_watchers;
+        places
+            .try_acquire_owned()
+            .map_err(|_| AppError::TooManyWatchers { most })
+    }
+}
+
+/// The events, with a place that is given back when nobody follows them any more.
+fn holding<E: Send + 'static>(
+    place: OwnedSemaphorePermit,
+    events: EventStream<E>,
+) -> EventStream<E> {
+    Box::pin(events.map(move |event| {
+        let _held = &place;
+        event
+    }))
 }
 
 async fn follow<R: Recorded>(

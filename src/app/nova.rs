@@ -10,7 +10,7 @@ mod sessions;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError};
@@ -38,6 +38,8 @@ pub(super) struct Agents {
     core: Arc<NovaCore>,
     pub(super) logs: EventLogs<NovaEvent>,
     active: Mutex<HashMap<RunId, ActiveTurn>>,
+    /// One for each turn that may go on.
+    places: Arc<Semaphore>,
 }
 
 /// A turn that goes on.
@@ -68,6 +70,7 @@ impl Agents {
             core: Arc::new(NovaCore::new(Arc::new(engine), prompts)),
             logs: EventLogs::default(),
             active: Mutex::default(),
+            places: Arc::new(Semaphore::new(config.nova.max_turns)),
         })
     }
 
@@ -186,15 +189,14 @@ impl App {
         }
     }
 
-    /// Takes in a turn that goes on, unless there are as many as may be.
-    fn take_in(&self, id: RunId, turn: ActiveTurn) -> Result<(), AppError> {
-        let mut active = self.inner.agents.active();
-        let waiting = active.len();
-        if waiting >= self.config.nova.max_turns {
-            return Err(AppError::QueueFull { waiting });
-        }
-        active.insert(id, turn);
-        Ok(())
+    /// A place for a turn, to be held until it has ended. Taken before anything else is done for it: many who ask
+    /// at once would else all see that there is room.
+    fn turns_place(&self) -> Result<OwnedSemaphorePermit, AppError> {
+        let places = Arc::clone(&self.inner.agents.places);
+        let waiting = self.config.nova.max_turns;
+        places
+            .try_acquire_owned()
+            .map_err(|_| AppError::QueueFull { waiting })
     }
 
     /// A text as an embedding, where there is a model for that and it works.

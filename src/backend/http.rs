@@ -11,6 +11,11 @@ use crate::config::Secret;
 
 /// Long enough for a server that is busy loading, short enough for a page that waits.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Questions come in bursts, such as when many runs are asked for at once. What is kept open for the next ones costs
+/// a file handle here and one at the model server.
+const IDLE_CONNECTIONS: usize = 4;
+/// How long they are kept.
+const IDLE_TIME: Duration = Duration::from_secs(5);
 /// A list of a thousand models is some 300 KB.
 const MAX_BODY_BYTES: usize = 32 << 20;
 
@@ -39,6 +44,8 @@ impl Http {
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
                 .connect_timeout(Duration::from_secs(3))
+                .pool_max_idle_per_host(IDLE_CONNECTIONS)
+                .pool_idle_timeout(IDLE_TIME)
                 .timeout(TIMEOUT)
         };
         // Reading the machine's certificates takes milliseconds and fails where there are none, so

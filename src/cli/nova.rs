@@ -108,7 +108,7 @@ async fn follow(
         () = &mut signal => return Ok(None),
     };
     let id = turn.response.turn_id;
-    let mut events = app.turn_events(&id, None).await?;
+    let mut events = app.own_turn_events(&id, None).await?;
     let mut screen = Screen {
         streams: !no_stream,
         wrote: false,

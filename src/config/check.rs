@@ -132,6 +132,7 @@ impl Config {
             ),
             ("max_line_bytes", limits.max_line_bytes, LARGEST_LIMIT),
             ("max_connections", limits.max_connections, 1_000_000),
+            ("max_watchers", limits.max_watchers, 1_000_000),
         ]
         .into_iter()
         .find(|(_, value, most)| !(1..=*most).contains(value))

@@ -54,14 +54,24 @@ impl Queue {
         }
     }
 
+    /// Whether there is room for a run at the moment: who is refused is refused before anything is done for it.
+    pub fn check_room(&self) -> Result<(), QueueFull> {
+        self.room(&self.lock())
+    }
+
     /// Takes a run in. Its place is held until the ticket is dropped.
     pub fn enter(&self, backends: BTreeSet<String>) -> Result<Ticket, QueueFull> {
         let mut entries = self.lock();
+        self.room(&entries)?;
+        Ok(self.take_in(&mut entries, backends, None))
+    }
+
+    fn room(&self, entries: &[Entry]) -> Result<(), QueueFull> {
         let held = entries.iter().filter(|it| it.beside.is_none()).count();
         if held >= self.capacity {
             return Err(QueueFull { held });
         }
-        Ok(self.take_in(&mut entries, backends, None))
+        Ok(())
     }
 
     /// Takes a call of an agent in, of which its backend works on `at_once` together. It takes no place

@@ -10,18 +10,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use poem::Addr;
 use poem::http::uri::Scheme;
 use poem::listener::Acceptor;
 use poem::web::{LocalAddr, RemoteAddr};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+use crate::api::Problem;
 
 /// After a failed accept: out of file handles, trying again at once only burns a core.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long connections wait for others to end, before they are refused.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// When who was refused may come back, s.
+const COME_BACK_AFTER: u32 = 5;
+/// How long a client may take to read that.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Bytes of its request that are read meanwhile.
+const MOST_IGNORED: u64 = 64 << 10;
 
 /// The connections that there are.
 #[derive(Clone, Default)]
@@ -69,7 +81,8 @@ impl Drop for Answering {
     }
 }
 
-/// A listener with a bound. Connections beyond it wait in the kernel until others end.
+/// A listener with a bound. Connections beyond it wait in the kernel until others end, and are told to come back
+/// where none does.
 pub struct BoundedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
@@ -96,6 +109,52 @@ impl BoundedListener {
     }
 }
 
+impl BoundedListener {
+    /// A place for one more connection. As long as there is none, those that wait in the kernel are told so.
+    async fn place(&mut self) -> io::Result<OwnedSemaphorePermit> {
+        loop {
+            let places = Arc::clone(&self.places);
+            match timeout(LONGEST_WAIT, places.acquire_owned()).await {
+                Ok(place) => return place.map_err(io::Error::other),
+                Err(_) => self.refuse_all(),
+            }
+        }
+    }
+
+    /// Refuses every connection that waits.
+    fn refuse_all(&mut self) {
+        let mut refused = 0;
+        while let Some(Ok((stream, _))) = self.listener.accept().now_or_never() {
+            tokio::spawn(refuse(stream));
+            refused += 1;
+        }
+        if refused > 0 {
+            tracing::warn!(refused, "there are too many connections");
+        }
+    }
+}
+
+/// Tells a client to come back, and waits until it has read that: a connection that is closed with bytes of the
+/// request unread takes the answer with it.
+async fn refuse(mut stream: TcpStream) {
+    let problem = Problem {
+        retry_after: Some(COME_BACK_AFTER),
+        ..Problem::new(503, "there are too many connections; try again later")
+    };
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: {COME_BACK_AFTER}\r\n\
+         Cache-Control: no-store\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let told = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(MOST_IGNORED), &mut tokio::io::sink()).await
+    };
+    let _ = timeout(LAST_WORDS, told).await;
+}
+
 impl Acceptor for BoundedListener {
     type Io = Connection;
 
@@ -108,8 +167,7 @@ impl Acceptor for BoundedListener {
     }
 
     async fn accept(&mut self) -> io::Result<(Self::Io, LocalAddr, RemoteAddr, Scheme)> {
-        let places = Arc::clone(&self.places);
-        let place = places.acquire_owned().await.map_err(io::Error::other)?;
+        let place = self.place().await?;
         match self.listener.accept().await {
             Ok((stream, remote)) => {
                 // An event is smaller than a packet: without this it waits for the packet before

@@ -187,7 +187,8 @@ const Pace = (() => {
         if (source.readyState === EventSource.CLOSED) {
           end();
           tell(true);
-          reload();
+          // It may say that too many watch: all of them at once would not help.
+          setTimeout(reload, AGAIN_AFTER);
         }
       });
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::super::models::find_model;
 use super::super::{App, AppError};
@@ -56,6 +56,7 @@ impl App {
         if !problems.is_empty() {
             return Err(AppError::Invalid(problems));
         }
+        let place = self.turns_place()?;
         if let Some(session) = set {
             request.parameters = overlaid(&session.parameters, &request.parameters)?;
         }
@@ -71,15 +72,11 @@ impl App {
             Some(backend) => self.embedding_model(backend, listed).await,
             None => None,
         };
-        let running = self.inner.agents.active().len();
-        if running >= self.config.nova.max_turns {
-            return Err(AppError::QueueFull { waiting: running });
-        }
         // In a task of its own: who asked may go away between the two steps.
         let app = self.clone();
         let begun = tokio::spawn(async move {
             let (turn, session) = app.begin(request, pipeline, session).await?;
-            app.set_turn_going(turn.clone(), session, models, embedding);
+            app.set_turn_going(turn.clone(), session, models, embedding, place);
             Ok::<NovaTurn, AppError>(turn)
         });
         begun
@@ -144,6 +141,7 @@ impl App {
         session: NovaSession,
         models: BTreeMap<NovaRole, Placed>,
         embedding: Option<ModelName>,
+        place: OwnedSemaphorePermit,
     ) {
         let id = turn.response.turn_id.clone();
         let cancel = self.inner.stopping.child_token();
@@ -173,6 +171,7 @@ impl App {
             }
             app.inner.agents.logs.close(&id);
             app.inner.agents.active().remove(&id);
+            drop(place);
             // Nobody may be waiting.
             let _ = ended.send(true);
         });

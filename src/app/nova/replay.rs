@@ -171,7 +171,8 @@ impl App {
             cancel: cancel.clone(),
             ended: watcher,
         };
-        self.take_in(own.clone(), active)?;
+        let place = self.turns_place()?;
+        agents.active().insert(own.clone(), active);
         let documents = recalled(turn);
         let core: Arc<NovaCore> = Arc::clone(&agents.core);
         let app = self.clone();
@@ -181,6 +182,7 @@ impl App {
                 keep_nothing(inbox, &documents)
             );
             app.inner.agents.active().remove(&own);
+            drop(place);
             both.0
         });
         tokio::pin!(task);

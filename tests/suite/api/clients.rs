@@ -90,3 +90,42 @@ async fn an_answer_in_the_making_is_waited_for() {
     let run = server.run(&request(&[QUICK])).await;
     assert_eq!(run["status"], "completed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_too_many_is_told_to_come_back() {
+    let server = start_with(|config| config.limits.max_connections = 2).await;
+    let kept = [connect(&server).await, connect(&server).await];
+    let mut third = connect(&server).await;
+    third
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    let answer = rest(third).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nRetry-After: 5\r\n"), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(problem["retry_after"], 5);
+    drop(kept);
+    assert_eq!(server.get("/healthz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_too_many_is_told_to_come_back() {
+    let server = start_with(|config| config.limits.max_watchers = 1).await;
+    let started = server
+        .post("/api/benchmarks/start", &request(&[SLOW]))
+        .await;
+    let id = started.body["id"].as_str().unwrap();
+    let first = server.events(id, None).await;
+    let path = format!("/api/benchmarks/{id}/events");
+    let refused = server.get(&path).await;
+    refused.problem(503);
+    assert_eq!(refused.header("retry-after"), "5", "{}", refused.text);
+    // Others are served meanwhile.
+    assert_eq!(server.get("/healthz").await.status, 200);
+    drop(first);
+    while server.get(&path).await.status == 503 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -267,6 +267,7 @@ fn a_full_disk_ends_a_run_with_a_reason_and_what_was_measured_is_stored_later() 
     grant("0");
     let refused = server.ask("POST", "/api/benchmarks/start", Some(&request(1, 2)));
     assert_eq!(refused["status"], 503, "{refused}");
+    assert_eq!(refused["retry_after"], 5, "{refused}");
     // The disk has room again.
     grant("unlimited");
     server.wait_for("the run is stored now");

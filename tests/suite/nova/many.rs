@@ -1,7 +1,8 @@
+use futures_util::StreamExt;
 use serde_json::json;
 
-use super::request;
-use crate::support::start;
+use super::{LONG, QUICK, request};
+use crate::support::{start, start_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_sessions_at_once_are_never_mixed_up() {
@@ -26,4 +27,28 @@ async fn a_hundred_sessions_at_once_are_never_mixed_up() {
         }
     });
     futures_util::future::join_all(sessions).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_ask_at_once_no_more_are_taken_than_may() {
+    let server = start_with(|config| config.nova.max_turns = 2).await;
+    // Turns wait behind it.
+    let run = json!({"prompt": "x", "models": [LONG], "repetitions": 1, "warmup": 0});
+    let run = server.post("/api/benchmarks/start", &run).await;
+    let id = run.body["id"].as_str().unwrap();
+    let body = request("x", QUICK);
+    let mut asked: futures_util::stream::FuturesUnordered<_> = (0..12)
+        .map(|_| server.post("/api/nova/ask", &body))
+        .collect();
+    for _ in 0..10 {
+        let refused = asked.next().await.unwrap();
+        refused.problem(429);
+        assert_eq!(refused.header("retry-after"), "5");
+    }
+    let path = format!("/api/benchmarks/{id}/cancel");
+    server.post(&path, &json!({})).await;
+    while let Some(taken) = asked.next().await {
+        assert_eq!(taken.status, 200, "{}", taken.text);
+    }
+    server.ask(&body).await;
 }
