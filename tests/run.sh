@@ -239,6 +239,10 @@ pictures() {
   (cd tests/browser && timeout 300 node shots.mjs "$1")
 }
 
+load() {
+  PROGRAM=$built/debug/ollama-benchmarker timeout 300 tests/load/run.sh short
+}
+
 # Exported documents, read by MongoDB's own parsers; the one for Rust is in the tests above.
 export_documents() {
   local program="cargo run --quiet --locked --" models
@@ -362,6 +366,7 @@ everything() {
   part 'client in Python' client_in_python
   part 'client in TypeScript' client_in_typescript
   part 'client in Rust' client_in_rust
+  part 'load, short form' load
   part 'pictures of the README' pictures "$built/pictures"
   part 'documents in Python' documents_in_python
   part 'documents in JavaScript' documents_in_javascript

@@ -357,12 +357,17 @@ fn files_that_are_named_are_there() {
     ];
     for document in ["CONTRIBUTING.md", "README.md"] {
         let text = read(document);
-        let links = text.split(['(', '"']).skip(1).filter_map(|link| {
-            let link = link.split([')', '"']).next()?;
-            let is_own = Path::new(link).extension().is_some_and(|it| it == "md");
-            (is_own || link.starts_with('.')).then_some(link)
-        });
-        let mut named: BTreeSet<&str> = links.collect();
+        let links = [("](", ')'), ("=\"", '"')]
+            .into_iter()
+            .flat_map(|(begin, end)| {
+                let links = text.split(begin).skip(1);
+                links.filter_map(move |link| link.split(end).next())
+            });
+        let is_file = |link: &&str| {
+            let is_document = Path::new(link).extension().is_some_and(|it| it == "md");
+            is_document || link.starts_with(".github/")
+        };
+        let mut named: BTreeSet<&str> = links.filter(is_file).collect();
         let starts = |word: &&str| folders.iter().any(|folder| word.starts_with(folder));
         named.extend(words_of_code(&text).into_iter().filter(starts));
         assert!(named.len() > 3, "{document}: {named:?}");
