@@ -10,7 +10,7 @@ from program import Program, Watch
 
 QUEUE, TURNS, CONNECTIONS, WATCHERS, PATIENCE = 8, 4, 300, 100, 4
 # Long enough to be watched, s.
-LONG = "script:tokens=400,ttft=20,gap=10@reference"
+LONG = "script:tokens=300,ttft=20,gap=10@reference"
 ENDLESS = "script:tokens=20000,ttft=20,gap=10@reference"
 
 
@@ -18,7 +18,7 @@ class Stories:
     def __init__(self, program, check, crowd):
         self.program, self.check, self.crowd = program, check, crowd
         # How long the database is held, s, and how many tokens slow readers do not read.
-        self.held, self.tokens = (40, 20_000) if crowd > 500 else (3, 3000)
+        self.held, self.tokens = (40, 20_000) if crowd > 500 else (2, 2000)
         self.client = Client(program)
 
     def refusals(self, answers, taken, what):
