@@ -1,4 +1,5 @@
-//! Fetches the browser libraries of the page, so that none is kept in the repository.
+//! Fetches the browser libraries of the page, so that none is kept in the repository, and finds out
+//! which commit is built.
 //!
 //! What `templates/package-lock.json` names is installed with npm into `OUT_DIR`, and the few files
 //! that the page serves are put into `OUT_DIR/assets`, where `src/web/assets.rs` embeds them from.
@@ -15,11 +16,24 @@ const SERVED: [(&str, &str); 2] = [
     ("htmx.org/LICENSE", "htmx-licence.txt"),
 ];
 
+/// What the program is made of: where git sees a change in these, it is not that of the commit.
+const SOURCES: [&str; 6] = [
+    "src",
+    "templates",
+    "migrations",
+    "build.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+];
+
+/// Digits of a commit that are enough to find it.
+const COMMIT: usize = 7;
+
 /// What npm reads.
 const PACKAGE_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 
 fn main() -> ExitCode {
-    match fetch() {
+    match fetch().and_then(|()| tell_commit()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -87,4 +101,76 @@ fn install(templates: &Path, packages: &Path) -> Result<(), Box<dyn Error>> {
     // A half-done installation must not pass for a whole one.
     fs::remove_file(packages.join("package-lock.json"))?;
     Err(failure.into())
+}
+
+/// Gives `src/version.rs` the commit and its day: as `SOURCE_COMMIT` and `SOURCE_DAY` say, for builds
+/// without git, else as git knows them.
+///
+/// Git is asked for optimised builds only. A debug build would have to be made again after each commit
+/// though nothing has changed, and it is not for measuring.
+fn tell_commit() -> Result<(), Box<dyn Error>> {
+    let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+    for name in ["SOURCE_COMMIT", "SOURCE_DAY"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    let (commit, day) = match set("SOURCE_COMMIT") {
+        Some(commit) => (
+            Some(commit.chars().take(COMMIT).collect()),
+            set("SOURCE_DAY"),
+        ),
+        None if env::var("PROFILE")? == "release" => ask_git(&env::var("CARGO_MANIFEST_DIR")?),
+        None => (None, None),
+    };
+    for (name, value) in [("COMMIT", commit), ("DAY", day)] {
+        if let Some(value) = value {
+            println!("cargo::rustc-env=BUILT_FROM_{name}={value}");
+        }
+    }
+    Ok(())
+}
+
+/// Commit and day of the sources in this folder; nothing where git does not know them.
+fn ask_git(folder: &str) -> (Option<String>, Option<String>) {
+    // A package that was unpacked within another repository has nothing to do with that.
+    if !Path::new(folder).join(".git").exists() {
+        return (None, None);
+    }
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        // To look must not write, or the next build would see a change.
+        command.arg("--no-optional-locks").args(arguments);
+        let output = command
+            .current_dir(folder)
+            .env("TZ", "UTC")
+            .output()
+            .ok()
+            .filter(|output| output.status.success())?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        Some(text.trim().to_owned())
+    };
+    // In a working tree of its own these lie elsewhere. The log of the head grows with each commit.
+    for name in ["HEAD", "logs/HEAD"] {
+        let path = git(&["rev-parse", "--git-path", name]).map(|path| Path::new(folder).join(path));
+        if let Some(path) = path.filter(|path| path.is_file()) {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+    }
+    for source in SOURCES {
+        println!("cargo::rerun-if-changed={source}");
+    }
+    let mut status = vec!["status", "--porcelain", "--"];
+    status.extend(SOURCES);
+    let is_modified = git(&status).is_none_or(|changes| !changes.is_empty());
+    let commit = git(&["rev-parse", "HEAD"]);
+    let commit = commit.map(|it| {
+        let short: String = it.chars().take(COMMIT).collect();
+        short + if is_modified { "-modified" } else { "" }
+    });
+    let day = git(&[
+        "show",
+        "--no-patch",
+        "--date=format-local:%Y-%m-%d",
+        "--format=%cd",
+    ]);
+    (commit, day)
 }

@@ -22,4 +22,5 @@ pub mod reference;
 pub mod run;
 pub mod serve;
 pub mod store;
+pub mod version;
 pub mod web;

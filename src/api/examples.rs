@@ -21,6 +21,10 @@ use crate::record::{
     Samples, SavedPrompt, SavedView, ServerSample, ServerState, Status, StoredFigures,
     SystemImpact, SystemInfo, SystemNow, TextArrived, Trend, UnknownFigure, Validity,
 };
+use crate::version::VERSION;
+
+/// Examples are the same in whatever build.
+const COMMIT: &str = "4d1c7a2";
 
 /// The examples of one operation.
 #[derive(Default)]
@@ -107,7 +111,7 @@ pub fn of(operation: &str) -> Examples {
             let SavedView { name, query, .. } = view();
             Examples::exchange(NewView { name, query }, view())
         }
-        "getHealth" | "getReadiness" => Examples::answer(health::State::fine()),
+        "getHealth" | "getReadiness" => Examples::answer(health::State::fine(Some(COMMIT))),
         other => nova_examples::of(other, &result(1, 1.0)),
     }
 }
@@ -194,7 +198,8 @@ fn system_info() -> SystemInfo {
     SystemInfo {
         platform: "Debian GNU/Linux 13 6.12 x86_64".into(),
         processor: "AMD EPYC".into(),
-        benchmarker_version: Some(env!("CARGO_PKG_VERSION").into()),
+        benchmarker_version: Some(VERSION.into()),
+        benchmarker_commit: Some(COMMIT.into()),
         cpu: Cpu {
             physical_cores: Some(2),
             total_cores: Some(2),
@@ -391,7 +396,8 @@ pub fn queued(request: BenchmarkRequest) -> BenchmarkResponse {
         results: Vec::new(),
         summary: Vec::new(),
         environment: Environment {
-            benchmarker_version: env!("CARGO_PKG_VERSION").into(),
+            benchmarker_version: VERSION.into(),
+            benchmarker_commit: Some(COMMIT.into()),
             models: vec![ModelEnvironment {
                 model: "llama3.2:1b".into(),
                 backend: "ollama".into(),

@@ -8,6 +8,7 @@ use super::Part;
 use super::payload::Answer;
 use super::problem::Failure;
 use crate::app::App;
+use crate::version::{COMMIT, VERSION};
 
 /// The routes.
 pub struct Health;
@@ -19,14 +20,18 @@ pub struct State {
     status: String,
     /// Version of the program.
     version: String,
+    /// The commit that it was built from, with `-modified` where its sources were changed since; null
+    /// where that is not known.
+    commit: Option<String>,
 }
 
 impl State {
-    /// All is well.
-    pub fn fine() -> Self {
+    /// All is well with the program that was built from this commit.
+    pub fn fine(commit: Option<&str>) -> Self {
         Self {
             status: "ok".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
+            version: VERSION.to_owned(),
+            commit: commit.map(str::to_owned),
         }
     }
 }
@@ -45,7 +50,7 @@ impl Health {
         operation_id = "getHealth"
     )]
     async fn alive(&self) -> Result<Answer<State>, Failure> {
-        Ok(Answer(State::fine()))
+        Ok(Answer(State::fine(COMMIT)))
     }
 
     /// Can it do its work: is the storage reachable?
@@ -57,6 +62,6 @@ impl Health {
     )]
     async fn ready(&self, app: Data<&App>) -> Result<Answer<State>, Failure> {
         app.ready().await?;
-        Ok(Answer(State::fine()))
+        Ok(Answer(State::fine(COMMIT)))
     }
 }

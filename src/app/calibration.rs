@@ -13,6 +13,7 @@ use crate::machine;
 use crate::record::{Calibration, CalibrationLevel, RunId};
 use crate::reference;
 use crate::run::calibration::{CalibrationError, Calibrator, Level};
+use crate::version::VERSION;
 
 /// A calibration that was asked for.
 pub struct CalibrationPlan {
@@ -22,7 +23,6 @@ pub struct CalibrationPlan {
     pub duration: Option<Duration>,
 }
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// So long nothing else may have gone on before one is made unasked.
 const IDLE: Duration = Duration::from_secs(5);
 /// At a hundred chunks a second one stream needs so long for a 99th percentile.

@@ -12,6 +12,7 @@ use crate::record::{
     BenchmarkRequest, Environment, FieldError, ModelDetails, ModelEnvironment, ModelName,
     ModelSummary,
 };
+use crate::version::{COMMIT, VERSION};
 
 /// A list of models is short, and people wait for it.
 const LIST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -55,7 +56,8 @@ impl App {
         request: &BenchmarkRequest,
     ) -> Result<Environment, AppError> {
         let mut environment = Environment {
-            benchmarker_version: env!("CARGO_PKG_VERSION").into(),
+            benchmarker_version: VERSION.to_owned(),
+            benchmarker_commit: COMMIT.map(str::to_owned),
             models: Vec::new(),
         };
         let mut known: HashMap<String, (Vec<ModelSummary>, Option<String>)> = HashMap::new();

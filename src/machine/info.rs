@@ -6,6 +6,7 @@ use sysinfo::System;
 
 use super::platform as here;
 use crate::record::{Cpu, SystemInfo};
+use crate::version::{COMMIT, VERSION};
 
 /// The machine, as it is now, but for its graphics processors.
 pub fn system_info() -> SystemInfo {
@@ -35,7 +36,8 @@ pub fn system_info() -> SystemInfo {
         } else {
             brand
         },
-        benchmarker_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        benchmarker_version: Some(VERSION.to_owned()),
+        benchmarker_commit: COMMIT.map(str::to_owned),
         cpu: Cpu {
             physical_cores: System::physical_core_count().ok().and_then(count),
             total_cores: count(cpus.len()),

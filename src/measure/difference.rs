@@ -183,6 +183,10 @@ fn facts(it: &Participant) -> Vec<Fact> {
             "benchmarker version",
             text(&run.environment.benchmarker_version),
         ),
+        (
+            "benchmarker commit",
+            run.environment.benchmarker_commit.clone(),
+        ),
         ("platform", text(&system.platform)),
         ("processor", text(&system.processor)),
         (
@@ -316,6 +320,26 @@ mod tests {
         assert_eq!(found.differences, Vec::<String>::new());
         assert!(found.rows.iter().all(|row| row.candidate == "b"));
         assert!(!found.rows.is_empty());
+    }
+
+    #[test]
+    fn runs_of_programs_from_different_commits_are_told_apart() {
+        let of = |id: &str, commit: Option<&str>| {
+            let mut run = run(&["a"], at_rates("a", &[10.0; 6]));
+            run.id = id.parse().unwrap();
+            run.environment.benchmarker_commit = commit.map(str::to_owned);
+            run
+        };
+        let one = of("0123456789abcdef01234567", Some("aaaaaaa"));
+        let other = of("0123456789abcdef01234568", None);
+        let found = compare_runs(&[one.clone(), other]).differences;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("benchmarker commit: aaaaaaa for "),
+            "{found:?}"
+        );
+        let same = of("0123456789abcdef01234569", Some("aaaaaaa"));
+        assert_eq!(compare_runs(&[one, same]).differences, Vec::<String>::new());
     }
 
     #[test]

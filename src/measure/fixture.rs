@@ -97,6 +97,7 @@ pub(super) fn run(models: &[&str], results: Vec<BenchmarkResult>) -> BenchmarkRe
         summary: Vec::new(),
         environment: Environment {
             benchmarker_version: "0.1.0".to_owned(),
+            benchmarker_commit: None,
             models: models.iter().map(environment).collect(),
         },
         validity: Validity::default(),

@@ -69,7 +69,7 @@ fn point(it: &Participant, setup: u32) -> TrendPoint {
 }
 
 /// What a model runs on, piece by piece, each with its name.
-fn setup(it: &Participant) -> [Piece; 4] {
+fn setup(it: &Participant) -> [Piece; 5] {
     let environment = it.environment;
     let digest = environment.and_then(|it| it.digest.clone());
     let digest = digest.or_else(|| it.results.iter().find_map(|result| result.digest.clone()));
@@ -88,6 +88,10 @@ fn setup(it: &Participant) -> [Piece; 4] {
             "this program",
             Some(version.clone()).filter(|version| !version.is_empty()),
         ),
+        (
+            "the commit of this program",
+            it.run.environment.benchmarker_commit.clone(),
+        ),
     ]
 }
 
@@ -95,11 +99,11 @@ fn setup(it: &Participant) -> [Piece; 4] {
 type Piece = (&'static str, Option<String>);
 
 /// A run of the model and what it ran on.
-type Placed<'a> = (&'a Participant<'a>, [Piece; 4]);
+type Placed<'a> = (&'a Participant<'a>, [Piece; 5]);
 
 /// What a run could not learn is as the last run knew it.
 fn with_setups<'a>(runs: Vec<&'a Participant<'a>>) -> Vec<Placed<'a>> {
-    let mut known: Option<[Piece; 4]> = None;
+    let mut known: Option<[Piece; 5]> = None;
     let placed = runs.into_iter().map(|it| {
         let mut pieces = setup(it);
         for (piece, last) in pieces.iter_mut().zip(known.iter().flatten()) {
@@ -199,6 +203,25 @@ mod tests {
         assert_eq!(change.what, ["the model server changed from 0.12 to 0.13"]);
         insta::assert_snapshot!(change.sentences[0], @"tokens a second: 16.7 % slower (15.6 % to 17.5 %) since the model server changed from 0.12 to 0.13");
         assert_eq!(change.rows[0].baseline_n, 12);
+    }
+
+    #[test]
+    fn another_commit_of_this_program_is_a_change_and_an_unknown_one_is_none() {
+        let built_from = |number: u32, commit: Option<&str>| {
+            let mut one = version(number, "0.12", &QUICK);
+            one.environment.benchmarker_commit = commit.map(str::to_owned);
+            one
+        };
+        let found = of(&[
+            built_from(3, Some("bbbbbbb")),
+            built_from(2, Some("aaaaaaa")),
+            built_from(1, None),
+        ]);
+        assert_eq!(found.changes.len(), 1);
+        assert_eq!(
+            found.changes[0].what,
+            ["the commit of this program changed from aaaaaaa to bbbbbbb"]
+        );
     }
 
     #[test]

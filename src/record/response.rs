@@ -283,6 +283,9 @@ pub struct Distribution {
 pub struct Environment {
     /// Version of this program.
     pub benchmarker_version: String,
+    /// The commit that it was built from, with `-modified` where its sources were changed since; null
+    /// where that is not known, as in older records.
+    pub benchmarker_commit: Option<String>,
     /// One entry a model of the run.
     pub models: Vec<ModelEnvironment>,
 }

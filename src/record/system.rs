@@ -15,6 +15,9 @@ pub struct SystemInfo {
     pub processor: String,
     /// Version of this program; older documents carry none.
     pub benchmarker_version: Option<String>,
+    /// The commit that this program was built from, with `-modified` where its sources were changed
+    /// since; null where that is not known, as in older documents.
+    pub benchmarker_commit: Option<String>,
     /// Processor cores and clocks.
     pub cpu: Cpu,
     /// Main memory.

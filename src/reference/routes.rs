@@ -17,6 +17,7 @@ use super::question::{self, DEFAULT_CONTEXT, Fields, Refusal};
 use super::residents::Loaded;
 use super::tape::{Step, Tape};
 use crate::clock::Pair;
+use crate::version::VERSION;
 
 /// Nominal size of a model that has no weights, bytes: it keeps shares of it defined.
 const SIZE: u64 = 1 << 20;
@@ -102,7 +103,7 @@ fn read(state: &State, path: &str, arrival: Arrival) -> Answer {
             reply.content_type = "text/plain; charset=utf-8";
             return Answer::Now(reply);
         }
-        "/api/version" => json!({"version": env!("CARGO_PKG_VERSION")}),
+        "/api/version" => json!({"version": VERSION}),
         "/api/tags" => json!({"models": catalogue::listed().iter().map(tag).collect::<Vec<_>>()}),
         "/api/ps" => {
             let loaded = state.residents.loaded(arrival.received);

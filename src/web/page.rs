@@ -15,6 +15,7 @@ use super::{assets, figures};
 use serde_json::json;
 
 use crate::api::Problem;
+use crate::version::VERSION;
 
 #[derive(RustEmbed)]
 #[folder = "$CARGO_MANIFEST_DIR/templates/pages"]
@@ -61,7 +62,7 @@ fn bare() -> Environment<'static> {
         let (_, hash) = assets::inline(name).ok_or_else(|| no_asset(name))?;
         Ok::<_, minijinja::Error>(hash)
     });
-    environment.add_global("version", env!("CARGO_PKG_VERSION"));
+    environment.add_global("version", VERSION);
     figures::add_to(&mut environment);
     environment
 }

@@ -9,13 +9,14 @@ use ollama_benchmarker::config::{BackendConfig, Config, ConfigError, Overrides};
 use serde_json::Value;
 
 /// Which rooms each room may name; `main` and `lib` only open doors.
-const MAY_KNOW: [(&str, &[&str]); 18] = [
+const MAY_KNOW: [(&str, &[&str]); 19] = [
     ("clock", &[]),
+    ("version", &[]),
     ("record", &[]),
     ("measure", &["record"]),
-    ("machine", &["config", "record"]),
+    ("machine", &["config", "record", "version"]),
     ("agent", &["config", "machine", "record"]),
-    ("reference", &["clock"]),
+    ("reference", &["clock", "version"]),
     ("config", &["record"]),
     ("logging", &["config"]),
     ("backend", &["clock", "config", "measure", "record"]),
@@ -48,10 +49,14 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "reference",
             "run",
             "store",
+            "version",
         ],
     ),
-    ("api", &["app", "config", "measure", "record"]),
-    ("web", &["api", "app", "config", "measure", "record"]),
+    ("api", &["app", "config", "measure", "record", "version"]),
+    (
+        "web",
+        &["api", "app", "config", "measure", "record", "version"],
+    ),
     ("serve", &["api", "app", "config", "web"]),
     (
         "cli",
@@ -64,6 +69,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "record",
             "reference",
             "serve",
+            "version",
             "web",
         ],
     ),
