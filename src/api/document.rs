@@ -1,9 +1,11 @@
 //! The OpenAPI document, mended where the generator says less than the program does.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
+use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::{HeaderValue, header};
-use poem::{Endpoint, Response, endpoint::make_sync};
+use poem::{Endpoint, EndpointExt, Request, Response};
 use serde_json::{Map, Value, json};
 
 use super::{examples, schemas};
@@ -64,19 +66,29 @@ pub fn text() -> String {
     text
 }
 
-/// The document as YAML. Every JSON document is one.
-pub fn yaml() -> String {
-    text()
-}
-
-/// Serves a text that does not change.
-pub fn serve(kind: &'static str, text: String) -> impl Endpoint<Output = Response> {
+/// Serves the document under this type. It is made when it is first asked for: that takes longer than all
+/// else at the start. As YAML it is the same text, since every JSON document is one.
+pub fn serve(kind: &'static str) -> impl Endpoint<Output = Response> {
+    static TEXT: LazyLock<String> = LazyLock::new(text);
     make_sync(move |_| {
-        let mut response = Response::builder().content_type(kind).body(text.clone());
+        let mut response = Response::builder().content_type(kind).body(TEXT.as_str());
         let cache = HeaderValue::from_static("no-cache");
         response.headers_mut().insert(header::CACHE_CONTROL, cache);
         response
     })
+}
+
+/// Swagger UI, made when it is first asked for.
+pub struct Explorer;
+
+impl Endpoint for Explorer {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        static PAGES: LazyLock<BoxEndpoint<'static, Response>> =
+            LazyLock::new(|| super::service().swagger_ui().map_to_response().boxed());
+        PAGES.call(request).await
+    }
 }
 
 /// Puts examples beside the schemas of bodies and answers.

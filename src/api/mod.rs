@@ -33,6 +33,7 @@ pub use payload::whole;
 pub use problem::{Problem, refused};
 
 use crate::app::App;
+use crate::version::VERSION;
 
 /// Cancelled when the client of a request has closed its connection: an answer is made all the same, but
 /// nobody hears it.
@@ -88,7 +89,7 @@ fn service() -> OpenApiService<Resources, ()> {
         views::Views,
         health::Health,
     );
-    OpenApiService::new(resources, "Ollama Benchmarker", env!("CARGO_PKG_VERSION"))
+    OpenApiService::new(resources, "Ollama Benchmarker", VERSION)
         .description(
             "Runs benchmarks on local language models, times every chunk at arrival, keeps the \
              results and compares them. Durations are seconds, sizes bytes, shares percent; a \
@@ -100,31 +101,21 @@ fn service() -> OpenApiService<Resources, ()> {
 
 /// `/api`, the health routes, the specification and Swagger UI.
 pub fn routes(app: App) -> Route {
-    let service = service();
-    let docs = service.swagger_ui();
     let endpoint: Arc<BoxEndpoint<'static, Response>> = Arc::new(
-        service
+        service()
             .into_endpoint()
             .before(|request| async { Ok(with_whole_name(request)) })
             .data(app)
             .catch_all_error(refused)
             .boxed(),
     );
-    let json = document::text();
-    let yaml = document::yaml();
     Route::new()
         .nest_no_strip("/api", Arc::clone(&endpoint))
         .at("/healthz", Arc::clone(&endpoint))
         .at("/readyz", endpoint)
-        .at(
-            "/openapi.json",
-            get(document::serve("application/json", json)),
-        )
-        .at(
-            "/openapi.yaml",
-            get(document::serve("application/yaml", yaml)),
-        )
-        .nest("/docs", docs)
+        .at("/openapi.json", get(document::serve("application/json")))
+        .at("/openapi.yaml", get(document::serve("application/yaml")))
+        .nest("/docs", document::Explorer)
 }
 
 /// Names of models hold slashes (`hf.co/maker/model`): what follows `/api/models/` is one name.

@@ -81,7 +81,7 @@ pub async fn open(url: &str) -> Result<(SqlitePool, SqlitePool, Option<PathBuf>)
         }
         (other, _) => other?,
     };
-    MIGRATIONS.run(&writer).await.map_err(migration_failed)?;
+    migrate(&writer).await?;
     drop(lock);
     let readers = if file.is_some() {
         let pool = SqlitePoolOptions::new()
@@ -92,6 +92,21 @@ pub async fn open(url: &str) -> Result<(SqlitePool, SqlitePool, Option<PathBuf>)
         writer.clone()
     };
     Ok((writer, readers, file))
+}
+
+/// Brings the schema up to date. Its steps need not reach the disk one by one, which is most of the time that
+/// a new database takes: after a power cut some are done again, and whatever is committed later takes
+/// them along.
+async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
+    let mut connection = writer.acquire().await?;
+    sqlx::query("pragma synchronous = normal")
+        .execute(&mut *connection)
+        .await?;
+    let migrated = MIGRATIONS.run(&mut *connection).await;
+    sqlx::query("pragma synchronous = full")
+        .execute(&mut *connection)
+        .await?;
+    migrated.map_err(migration_failed)
 }
 
 /// Gives some free pages back to the disk; whether there are more that can be given back.
