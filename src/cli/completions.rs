@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
-use super::{Cli, Exit, output};
+use super::{Cli, Exit, PROGRAM, output};
 
 /// Flags of `completions`.
 #[derive(Debug, Args)]
@@ -16,12 +16,7 @@ impl Completions {
     /// Prints them.
     pub fn execute(self) -> anyhow::Result<Exit> {
         let mut script = Vec::new();
-        generate(
-            self.shell,
-            &mut Cli::command(),
-            "ollama-benchmarker",
-            &mut script,
-        );
+        generate(self.shell, &mut Cli::command(), PROGRAM, &mut script);
         output::write_out(&script)?;
         Ok(Exit::Done)
     }

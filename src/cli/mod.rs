@@ -17,6 +17,7 @@ mod health;
 mod history;
 mod import;
 mod load;
+mod man;
 mod migrate;
 mod models;
 mod nova;
@@ -43,10 +44,14 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::AppError;
 use crate::config::{Config, ConfigError, LogFormat, LogOverrides, Overrides};
 use crate::logging::LogError;
+use crate::version;
+
+/// What the program is called.
+const PROGRAM: &str = "ollama-benchmarker";
 
 /// Measures local language models: every chunk timed at arrival, stored, shown live and compared.
 #[derive(Debug, Parser)]
-#[command(name = "ollama-benchmarker", version)]
+#[command(name = PROGRAM, version = version::DESCRIPTION.as_str())]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -116,6 +121,8 @@ enum Command {
     Health,
     /// Print shell completions
     Completions(completions::Completions),
+    /// Print manual pages
+    Man(man::Man),
 }
 
 /// What a command found.
@@ -192,6 +199,7 @@ impl Cli {
             Some(Command::Agent(command)) => command.execute(config).await,
             Some(Command::Health) => health::execute(&config).await,
             Some(Command::Completions(command)) => command.execute(),
+            Some(Command::Man(command)) => command.execute(),
         }
     }
 }

@@ -382,3 +382,33 @@ fn the_small_commands_do_their_work() {
     let health = home.run(&["health"]);
     assert!(matches!(health.code, Some(1)), "{}", health.err);
 }
+
+#[test]
+fn the_version_is_one_line_that_begins_with_its_number() {
+    let home = Home::new();
+    let told = home.run(&["--version"]);
+    assert_eq!(told.code, Some(0));
+    // What stands behind it tells of the build.
+    let number = concat!("ollama-benchmarker ", env!("CARGO_PKG_VERSION"));
+    assert!(told.out.starts_with(number), "{}", told.out);
+    assert_eq!(told.out.lines().count(), 1);
+    assert_eq!(home.run(&["-V"]).out, told.out);
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let home = Home::new();
+    let written = home.run(&["man", "--output", "pages"]);
+    assert_eq!(written.code, Some(0), "{}", written.err);
+    let page = |name: &str| std::fs::read_to_string(home.path().join("pages").join(name)).unwrap();
+    assert!(page("ollama-benchmarker.1").contains("ollama\\-benchmarker\\-nova(1)"));
+    let asking = page("ollama-benchmarker-nova-ask.1");
+    assert!(asking.contains("\\-\\-pipeline"), "{asking}");
+    assert_eq!(home.run(&["man", "nova", "ask"]).out, asking);
+
+    let unknown = home.run(&["man", "nova", "ax"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.err.contains("no command `ax`"), "{}", unknown.err);
+    let below_a_file = home.run(&["man", "--output", "pages/ollama-benchmarker.1/x"]);
+    assert_eq!(below_a_file.code, Some(2), "{}", below_a_file.err);
+}
