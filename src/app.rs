@@ -398,9 +398,9 @@ impl App {
 
 /// Whether the text that is looked for is one that anybody would type.
 fn check_search(query: &HistoryQuery) -> Result<(), AppError> {
-    let is_long = |text: &String| text.len() > LONGEST_SEARCH;
+    let is_long = |text: &String| text.chars().count() > LONGEST_SEARCH;
     if query.q.as_ref().is_some_and(is_long) {
-        let message = format!("at most {LONGEST_SEARCH} bytes");
+        let message = format!("at most {LONGEST_SEARCH} characters");
         return Err(AppError::invalid("/q", message));
     }
     Ok(())

@@ -13,6 +13,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly nextest_version=0.9.143
+# Cases of each operation, in each of the fuzzer's ways.
+readonly fuzz_cases=20
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ollama-benchmarker-tests
 built=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 # A picture of every page in every state on every screen, for somebody to look at.
@@ -99,18 +101,18 @@ packages() {
   printf '%s/npm-%s-%s' "$cache" "$(basename "$1")" "$(hash_of "$1/package.json" "$1/package-lock.json")"
 }
 
-# python_tools: where the virtual environment lies.
+# python_tools FOLDER: where the virtual environment lies of what FOLDER's requirements name.
 python_tools() {
-  printf '%s/python-%s' "$cache" "$(hash_of tests/tools/requirements.txt)"
+  printf '%s/python-%s' "$cache" "$(hash_of "$1/requirements.txt")"
 }
 
 install_python_tools() {
   local target
-  target=$(python_tools)
+  target=$(python_tools "$1")
   [ -f "$target/complete" ] && return
   rm -rf "$target"
   python3 -m venv "$target"
-  "$target/bin/python" -m pip install --quiet --no-deps --requirement tests/tools/requirements.txt
+  "$target/bin/python" -m pip install --quiet --no-deps --requirement "$1/requirements.txt"
   touch "$target/complete"
 }
 
@@ -265,7 +267,7 @@ export_documents() {
 
 documents_in_python() {
   export_documents
-  "$(python_tools)/bin/python" tests/documents/read.py \
+  "$(python_tools tests/tools)/bin/python" tests/documents/read.py \
     "$work/records.json" "$work/relaxed.jsonl" "$work/canonical.jsonl"
 }
 
@@ -319,7 +321,7 @@ specification_drift() {
 }
 
 specification_validator() {
-  "$(python_tools)/bin/python" -m openapi_spec_validator openapi/openapi.json
+  "$(python_tools tests/tools)/bin/python" -m openapi_spec_validator openapi/openapi.json
 }
 
 specification_linter() {
@@ -327,13 +329,22 @@ specification_linter() {
   redocly=$(packages tests/tools)/node_modules/@redocly/cli/bin/cli.js
   # It asks nobody and tells nobody.
   export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
-  node "$redocly" lint --extends recommended --max-problems 20 openapi/openapi.json 2>"$work/linter.err" \
-    >"$work/linter.out" || { cat "$work/linter.out" "$work/linter.err"; return 1; }
+  node "$redocly" lint --config openapi/redocly.yaml --max-problems 20 openapi/openapi.json \
+    2>"$work/linter.err" >"$work/linter.out" || { cat "$work/linter.out" "$work/linter.err"; return 1; }
   tail -n 3 "$work/linter.err"
 }
 
+# Requests that keep to the specification and requests that do not, to every operation, and what the answers
+# say of it: always the same ones.
+fuzz() {
+  local url
+  url=$(address fuzzed 'serving on http' 300)
+  PYTHONPATH=tests/fuzz PYTHONDONTWRITEBYTECODE=1 timeout 600 "$(python_tools tests/fuzz)/bin/schemathesis" \
+    --config-file tests/fuzz/schemathesis.toml run "$url/openapi.json" --seed 1 --max-examples "$fuzz_cases"
+}
+
 dockerfile_linter() {
-  "$(python_tools)/bin/hadolint" Dockerfile
+  "$(python_tools tests/tools)/bin/hadolint" Dockerfile
 }
 
 workflow_linter() {
@@ -371,7 +382,8 @@ everything() {
   part 'get Python with venv' install_venv
   # It is fetched while the program is built.
   serve model tests/real-model/start.sh "$cache/real-model"
-  part 'get the Python tools' install_python_tools
+  part 'get the Python tools' install_python_tools tests/tools
+  part 'get the fuzzer' install_python_tools tests/fuzz
   part 'get the npm tools' install_packages tests/tools
   part 'get the browser test' install_packages tests/browser
   part 'get the check of TypeScript' install_packages tests/clients/typescript
@@ -399,6 +411,11 @@ everything() {
   part 'specification: no drift' specification_drift
   part 'specification: valid' specification_validator
   part 'specification: lint' specification_linter
+  # Runs that the fuzzer begins are short: no look at the idle machine before each.
+  serve fuzzed env BENCHMARKER_PORT=0 DATABASE_URL="sqlite:$work/fuzzed.db" OLLAMA_HOST=127.0.0.1:9 \
+    BENCHMARKER_DEFAULT_BACKEND=reference BENCHMARKER_CALIBRATION__AUTOMATIC=false \
+    BENCHMARKER_SAMPLING__BASELINE=0.05 NO_COLOR=1 cargo run --quiet --locked -- serve
+  part 'API against fuzzing' fuzz
   part 'Dockerfile: lint' dockerfile_linter
   part 'workflows: lint' workflow_linter
   part 'compose file' compose_file

@@ -47,9 +47,18 @@ enum HistoryAnswer {
 
 /// Reads an id of a path.
 pub fn parse_id(text: &str) -> Result<RunId, Problem> {
+    parse_id_of("/id", text)
+}
+
+/// Reads an id of a parameter that may be absent.
+pub fn parse_optional_id(pointer: &str, text: Option<&str>) -> Result<Option<RunId>, Problem> {
+    text.map(|text| parse_id_of(pointer, text)).transpose()
+}
+
+fn parse_id_of(pointer: &str, text: &str) -> Result<RunId, Problem> {
     text.parse().map_err(|error: crate::record::InvalidId| {
         Problem::invalid(vec![FieldError {
-            pointer: "/id".into(),
+            pointer: pointer.into(),
             message: error.to_string(),
         }])
     })
@@ -79,7 +88,7 @@ pub fn parse_ids(texts: &[String]) -> Result<Vec<RunId>, Problem> {
     let ids = texts.iter().flat_map(|text| text.split(','));
     ids.map(str::trim)
         .filter(|id| !id.is_empty())
-        .map(parse_id)
+        .map(|id| parse_id_of("/ids", id))
         .collect()
 }
 
@@ -250,7 +259,7 @@ impl Benchmarks {
         /// Run that asked for the work that is followed; the newest of the model where absent.
         like: Query<Option<String>>,
     ) -> Result<Answer<Trend>, Failure> {
-        let like = like.0.as_deref().map(parse_id).transpose()?;
+        let like = parse_optional_id("/like", like.0.as_deref())?;
         Ok(Answer(app.trend(&model.0, like.as_ref()).await?))
     }
 

@@ -1,14 +1,18 @@
 //! The OpenAPI document, mended where the generator says less than the program does.
 
-use std::collections::HashMap;
+mod clients;
+mod parameters;
+mod schemas;
+mod statuses;
+
 use std::sync::LazyLock;
 
 use poem::endpoint::{BoxEndpoint, make_sync};
 use poem::http::{HeaderValue, header};
 use poem::{Endpoint, EndpointExt, Request, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{examples, schemas};
+use super::examples;
 
 /// The document.
 pub fn document() -> Value {
@@ -17,22 +21,7 @@ pub fn document() -> Value {
         .pointer_mut("/components/schemas")
         .and_then(Value::as_object_mut);
     if let Some(schemas) = schemas {
-        for schema in schemas.values_mut().filter_map(Value::as_object_mut) {
-            // The generator calls every choice an object, also one between a number and a text.
-            if schema.contains_key("oneOf") || schema.contains_key("anyOf") {
-                schema.remove("type");
-            }
-        }
-        let types = schemas.iter().filter_map(|(name, schema)| {
-            Some((
-                format!("#/components/schemas/{name}"),
-                schema.get("type")?.clone(),
-            ))
-        });
-        let types = types.collect();
-        for schema in schemas.values_mut() {
-            allow_null(schema, &types);
-        }
+        schemas::mend(schemas);
     }
     document["components"]["securitySchemes"] = json!({
         "token": {
@@ -48,14 +37,17 @@ pub fn document() -> Value {
         .into_iter()
         .flatten()
     {
-        for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
             if !path.starts_with("/api") {
                 operation["security"] = json!([]);
             }
+            statuses::mend(&method.to_ascii_uppercase(), path, operation);
+            parameters::mend(path, operation);
             give_examples(operation);
         }
     }
-    schemas::mend(&mut document);
+    parameters::link(&mut document);
+    clients::mend(&mut document);
     document
 }
 
@@ -125,49 +117,5 @@ fn give_example(holder: &mut Value, example: &Value) {
         } else {
             example.clone()
         };
-    }
-}
-
-/// A field that need not be there is written as null when it is not: the schema must say so.
-/// `nullable` counts only beside a `type`; where none can be named, the field is left out instead
-/// of null.
-fn allow_null(schema: &mut Value, types: &HashMap<String, Value>) {
-    let required: Vec<String> = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .map(|names| {
-            names
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect()
-        })
-        .unwrap_or_default();
-    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
-    for (name, property) in properties.into_iter().flatten() {
-        if property.get("default").is_some_and(Value::is_null)
-            && let Some(property) = property.as_object_mut()
-        {
-            property.remove("default");
-        }
-        if required.contains(name) || property.get("default").is_some() {
-            continue;
-        }
-        let reference = property
-            .pointer("/$ref")
-            .or_else(|| property.pointer("/allOf/0/$ref"));
-        let named = reference
-            .and_then(Value::as_str)
-            .and_then(|it| types.get(it))
-            .cloned();
-        if property.get("$ref").is_some() {
-            *property = json!({ "allOf": [property.take()] });
-        }
-        if let Some(named) = named {
-            property["type"] = named;
-        }
-        if property.get("type").is_some() {
-            property["nullable"] = true.into();
-        }
     }
 }

@@ -17,7 +17,7 @@ use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions, OpenApi};
 
 use super::Part;
-use super::benchmarks::{parse_id, parse_ids};
+use super::benchmarks::{parse_ids, parse_optional_id};
 use super::payload::Answer;
 use super::problem::{Failure, Problem};
 use crate::app::App;
@@ -170,7 +170,7 @@ impl Exchange {
         /// Canonical Extended JSON, in which every number tells its type; only of `mongodb`.
         canonical: Query<Option<bool>>,
         /// Only these runs: ids parted by commas, or the parameter several times; at most 500.
-        ids: Query<Vec<String>>,
+        ids: Query<Option<Vec<String>>>,
         /// Only runs behind this id.
         after: Query<Option<String>>,
         /// Only runs with this model, `NAME` or `NAME@BACKEND`.
@@ -203,8 +203,8 @@ impl Exchange {
                 order: Order::Asc,
                 ..HistoryQuery::default()
             },
-            ids: parse_ids(&ids.0)?,
-            after: after.0.as_deref().map(parse_id).transpose()?,
+            ids: parse_ids(&ids.0.unwrap_or_default())?,
+            after: parse_optional_id("/after", after.0.as_deref())?,
         };
         let body = Body::from_bytes_stream(app.export(query).await?);
         Ok(Exported { format, body })

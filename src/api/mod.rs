@@ -8,6 +8,7 @@ mod examples;
 mod exchange;
 mod following;
 mod health;
+mod methods;
 mod models;
 mod nova;
 mod nova_examples;
@@ -15,15 +16,15 @@ mod nova_replay;
 mod payload;
 mod problem;
 mod prompts;
-mod schemas;
 mod statistics;
 mod system;
 mod views;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use poem::endpoint::BoxEndpoint;
-use poem::{EndpointExt, IntoEndpoint, Request, Response, Route, get};
+use poem::http::{StatusCode, header};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route, get};
 use poem_openapi::{OpenApiService, Tags};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,7 @@ pub use exchange::take_in;
 pub use payload::whole;
 pub use problem::{Problem, refused};
 
+use self::methods::Methods;
 use crate::app::App;
 use crate::version::VERSION;
 
@@ -104,9 +106,11 @@ pub fn routes(app: App) -> Route {
     let endpoint: Arc<BoxEndpoint<'static, Response>> = Arc::new(
         service()
             .into_endpoint()
-            .before(|request| async { Ok(with_whole_name(request)) })
             .data(app)
             .catch_all_error(refused)
+            .around(|endpoint, request| async move {
+                with_methods(endpoint, with_whole_name(request)).await
+            })
             .boxed(),
     );
     Route::new()
@@ -116,6 +120,23 @@ pub fn routes(app: App) -> Route {
         .at("/openapi.json", get(document::serve("application/json")))
         .at("/openapi.yaml", get(document::serve("application/yaml")))
         .nest("/docs", document::Explorer)
+}
+
+/// Answers, and says to whoever used another method which ones the route takes.
+async fn with_methods(
+    endpoint: impl Endpoint<Output = Response>,
+    request: Request,
+) -> poem::Result<Response> {
+    // Making the document takes a while, and few ask so.
+    static METHODS: LazyLock<Methods> = LazyLock::new(|| Methods::of(&document()));
+    let path = request.uri().path().to_owned();
+    let mut response = endpoint.call(request).await?;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(methods) = METHODS.of_path(&path)
+    {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
+    Ok(response)
 }
 
 /// Names of models hold slashes (`hf.co/maker/model`): what follows `/api/models/` is one name.

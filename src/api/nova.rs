@@ -6,7 +6,7 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi, ResponseContent};
 use serde::{Deserialize, Serialize};
 
-use super::benchmarks::{next_link, parse_event_id, parse_id};
+use super::benchmarks::{next_link, parse_event_id, parse_id, parse_optional_id};
 use super::following::Events;
 use super::payload::{Answer, Body, Markdown};
 use super::problem::{Failure, Problem};
@@ -15,7 +15,7 @@ use super::{ClientGone, Part};
 use crate::app::App;
 use crate::record::{
     FieldError, MemoryDocument, NewMemory, NewSession, NovaCheckpoint, NovaEvent, NovaRequest,
-    NovaResponse, NovaSession, NovaTurn, RunId, SessionPatch,
+    NovaResponse, NovaSession, NovaTurn, SessionPatch,
 };
 
 /// The routes of asking and of turns.
@@ -149,10 +149,6 @@ fn check_limit(limit: Option<u32>) -> Result<u32, Problem> {
         }])),
         limit => Ok(limit.unwrap_or_default()),
     }
-}
-
-fn parse_session(text: Option<&str>) -> Result<Option<RunId>, Problem> {
-    text.map(parse_id).transpose()
 }
 
 /// Over when the client of a request has closed its connection.
@@ -477,7 +473,7 @@ impl Memory {
         cursor: Query<Option<String>>,
     ) -> Result<MemoryList, Failure> {
         let limit = check_limit(limit.0)?;
-        let session = parse_session(session.0.as_deref())?;
+        let session = parse_optional_id("/session", session.0.as_deref())?;
         let page = app.memory(session, limit, cursor.0.as_deref()).await?;
         let query = request.uri().query();
         let link = |cursor: String| next_link("/api/nova/memory", query, &cursor);
@@ -515,7 +511,7 @@ impl Memory {
         /// Most documents, 1 to 50; 10 where absent.
         limit: Query<Option<u32>>,
     ) -> Result<Answer<Vec<MemoryDocument>>, Failure> {
-        let session = parse_session(session.0.as_deref())?;
+        let session = parse_optional_id("/session", session.0.as_deref())?;
         Ok(Answer(app.search_memory(&q.0, session, limit.0).await?))
     }
 

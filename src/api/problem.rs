@@ -117,9 +117,10 @@ impl From<AppError> for Problem {
                 retry_after: Some(5),
                 ..Self::new(503, detail)
             },
-            AppError::Start(_) | AppError::Calibration(_) | AppError::NotWritten { .. } => {
-                Self::new(500, detail)
-            }
+            AppError::Broken(_)
+            | AppError::Start(_)
+            | AppError::Calibration(_)
+            | AppError::NotWritten { .. } => Self::new(500, detail),
         }
     }
 }

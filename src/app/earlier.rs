@@ -79,7 +79,7 @@ impl App {
         self.inner.store.read_results(&mut runs).await?;
         tokio::task::spawn_blocking(move || measure::trend(&model, &runs))
             .await
-            .map_err(|error| AppError::Conflict(format!("the trend failed: {error}")))
+            .map_err(|error| AppError::Broken(format!("the trend failed: {error}")))
     }
 
     /// The newest runs of a model that have ended, without their results.
@@ -135,7 +135,7 @@ impl App {
         // The bootstrap takes a while on many results; other requests go on meanwhile.
         tokio::task::spawn_blocking(move || measure::compare_runs(&runs))
             .await
-            .map_err(|error| AppError::Conflict(format!("the comparison failed: {error}")))
+            .map_err(|error| AppError::Broken(format!("the comparison failed: {error}")))
     }
 
     /// Two or more models compared over their newest stored runs that asked all of them for the same
@@ -174,7 +174,7 @@ impl App {
         let sets: Vec<_> = models.into_iter().zip(runs).collect();
         tokio::task::spawn_blocking(move || measure::compare_models(&sets))
             .await
-            .map_err(|error| AppError::Conflict(format!("the comparison failed: {error}")))
+            .map_err(|error| AppError::Broken(format!("the comparison failed: {error}")))
     }
 
     /// How each of some runs stands against the one before it of the same name, models and prompts,

@@ -64,6 +64,9 @@ pub enum AppError {
     /// Not possible as things stand.
     #[error("{0}")]
     Conflict(String),
+    /// Something in the program itself broke.
+    #[error("{0}")]
+    Broken(String),
     /// There is no calibration to show.
     #[error(
         "how well this machine can measure has not been found out yet by this version: that is done when nothing else goes on, or by `ollama-benchmarker calibrate`"

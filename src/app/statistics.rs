@@ -46,7 +46,7 @@ impl App {
         };
         tokio::task::spawn_blocking(move || statistics_of(&models, tallies))
             .await
-            .map_err(|error| AppError::Conflict(format!("the statistics failed: {error}")))
+            .map_err(|error| AppError::Broken(format!("the statistics failed: {error}")))
     }
 
     /// The same of each of the last days that have a result, so many days at most where the filter has

@@ -238,7 +238,8 @@ impl Told {
             Some((_, results)) => *results += 1,
             None => self.models.push((model, 1)),
         }
-        if !self.prompts.contains(&prompt) {
+        // A request with a blank prompt is none that this program would take.
+        if !prompt.trim().is_empty() && !self.prompts.contains(&prompt) {
             self.prompts.push(prompt);
         }
         self.results += 1;
@@ -262,15 +263,18 @@ impl Told {
     }
 
     fn request(&self) -> Value {
-        let names = self.models.iter();
+        let names = self
+            .models
+            .iter()
+            .filter(|((model, _), _)| !model.is_empty());
         let names: Vec<String> = names
             .map(|((model, backend), _)| format!("{model}@{backend}"))
             .collect();
-        let sets = self.models.len() * self.prompts.len();
+        let sets = self.models.len() * self.prompts.len().max(1);
         let repetitions = self.results.checked_div(sets).unwrap_or_default();
-        let repetitions = repetitions.max(1);
+        let repetitions = repetitions.clamp(1, 1000);
         match self.prompts.as_slice() {
-            [] => json!({"prompt": "", "models": names}),
+            [] => json!({"models": names, "repetitions": repetitions}),
             [prompt] => json!({"prompt": prompt, "models": names, "repetitions": repetitions}),
             prompts => json!({"prompts": prompts, "models": names, "repetitions": repetitions}),
         }

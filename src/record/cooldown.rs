@@ -20,12 +20,15 @@ pub const PATIENCE: f64 = 600.0;
 pub struct Cooldown {
     /// So long, s.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "0"), maximum(value = "3600")))]
     pub seconds: Option<f64>,
     /// Until the hottest graphics processor, or the processor where there is none, is no warmer, °C.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "20"), maximum(value = "110")))]
     pub temperature_celsius: Option<f64>,
     /// With a temperature: so long at most, s; 600 where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "0"), maximum(value = "3600")))]
     pub at_most: Option<f64>,
 }
 

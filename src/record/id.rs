@@ -1,23 +1,24 @@
 //! Run ids: 24 hexadecimal digits, laid out as a MongoDB ObjectId.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, Utc};
-use poem_openapi::NewType;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use serde::{Deserialize, Serialize};
 
 /// An id of 24 lower-case hexadecimal digits: 4 bytes of seconds since 1970, 5 random bytes of
 /// this process, a 3-byte counter (the BSON specification's ObjectId), so ids sort by time and
 /// need no translation for MongoDB.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, NewType)]
-#[oai(example = true)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId(String);
 
-impl poem_openapi::types::Example for RunId {
+impl Example for RunId {
     fn example() -> Self {
         Self("6742f0a1c3d2e1f0a9b8c7d6".to_owned())
     }
@@ -29,6 +30,9 @@ impl poem_openapi::types::Example for RunId {
 pub struct InvalidId(String);
 
 impl RunId {
+    /// What an id looks like, as a regular expression; letters of either case are taken.
+    pub const PATTERN: &str = "^[0-9a-fA-F]{24}$";
+
     /// A new id for something that happens at `now`.
     pub fn new(now: DateTime<Utc>) -> Self {
         static PROCESS: OnceLock<u64> = OnceLock::new();
@@ -74,6 +78,47 @@ impl From<RunId> for String {
 impl fmt::Display for RunId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
+    }
+}
+
+impl Type for RunId {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "string".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            pattern: Some(Self::PATTERN.to_owned()),
+            example: Self::example().to_json(),
+            ..MetaSchema::new("string")
+        }))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(self.as_raw_value().into_iter())
+    }
+}
+
+impl ParseFromJSON for RunId {
+    fn parse_from_json(value: Option<serde_json::Value>) -> ParseResult<Self> {
+        let value = value.unwrap_or_default();
+        let text = value.as_str().map(str::to_owned);
+        let text = text.ok_or_else(|| ParseError::expected_type(value))?;
+        text.parse().map_err(ParseError::custom)
+    }
+}
+
+impl ToJSON for RunId {
+    fn to_json(&self) -> Option<serde_json::Value> {
+        Some(self.0.clone().into())
     }
 }
 

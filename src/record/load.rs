@@ -32,16 +32,20 @@ pub struct Load {
     /// `closed`: virtual users, each of which sends its next request when its last one has ended,
     /// 1 to 1000; 1 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "1"), maximum(value = "1000")))]
     pub concurrency: Option<u32>,
     /// `constant` and `poisson`: requests a second, above 0 to 10000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "0", exclusive), maximum(value = "10000")))]
     pub rate: Option<f64>,
     /// So long requests are sent, s. With `rate` it says how many there are; `closed` ends by it
     /// where `max_requests` have not been sent yet. Of a sweep it is each stage's, 10 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "0.001"), maximum(value = "86400")))]
     pub duration: Option<f64>,
     /// Requests of each model; of a sweep, of each stage at most, 200 where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
     pub max_requests: Option<u32>,
     /// Of the random times of `poisson`; the same seed gives the same times.
     pub seed: u64,

@@ -11,8 +11,13 @@ use super::{FieldError, Limits, RunId};
 #[serde(deny_unknown_fields)]
 pub struct NewPrompt {
     /// A short name to find it by, 1 to 120 characters.
+    #[oai(validator(
+        max_length = 120,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
     pub name: String,
     /// The text that is sent to the model.
+    #[oai(validator(pattern = r"\S"))]
     pub text: String,
 }
 

@@ -236,6 +236,12 @@ impl BenchmarkRequest {
 #[serde(deny_unknown_fields, expecting = "an object that names models")]
 pub struct SessionBenchmark {
     /// Models to measure, `NAME` or `NAME@BACKEND`; each at most once.
+    #[oai(validator(
+        min_items = 1,
+        unique_items = true,
+        max_length = 256,
+        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s@\x00-\x1f\x7f-\x9f])?$"
+    ))]
     pub models: Vec<String>,
     /// Whether every model is told the same.
     #[serde(default)]
@@ -243,11 +249,14 @@ pub struct SessionBenchmark {
     pub mode: ReplayMode,
     /// How often each call (`live`: the whole session) is made with each model, 1 to 1000.
     #[serde(default = "one")]
-    #[oai(default = "one")]
+    #[oai(
+        default = "one",
+        validator(minimum(value = "1"), maximum(value = "1000"))
+    )]
     pub repetitions: u32,
     /// Requests a model before the measured ones, kept but not averaged, 0 to 100.
     #[serde(default)]
-    #[oai(default)]
+    #[oai(default, validator(minimum(value = "0"), maximum(value = "100")))]
     pub warmup: u32,
     /// In which order requests go out.
     #[serde(default)]
@@ -255,13 +264,25 @@ pub struct SessionBenchmark {
     pub execution: super::Execution,
     /// Longest time for one request, s; the configured default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "0.001")))]
     pub timeout: Option<f64>,
     /// A name to find the run by, at most 120 characters; the session's title where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[oai(validator(
+        max_length = 120,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
     pub name: Option<String>,
     /// Words to group runs by, at most 20 of 64 characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[oai(default)]
+    #[oai(
+        default,
+        validator(
+            max_items = 20,
+            max_length = 64,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )
+    )]
     pub tags: Vec<String>,
 }
 

@@ -24,10 +24,11 @@ pub struct BenchmarkRequest {
     /// The text that is sent to every model. Give this or `prompts`; of both it is
     /// the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[oai(validator(pattern = r"\S"))]
     pub prompt: Option<String>,
     /// Several prompts; every model gets each of them, `repetitions` times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[oai(default)]
+    #[oai(default, validator(pattern = r"\S"))]
     pub prompts: Vec<String>,
     /// Prompts that are made up, in place of given ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,6 +37,12 @@ pub struct BenchmarkRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<SessionReplay>,
     /// Models to measure, `NAME` or `NAME@BACKEND`; each at most once.
+    #[oai(validator(
+        min_items = 1,
+        unique_items = true,
+        max_length = 256,
+        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s@\x00-\x1f\x7f-\x9f])?$"
+    ))]
     pub models: Vec<String>,
     /// Generation parameters; they are really sent to the model.
     #[serde(default, deserialize_with = "only_object")]
@@ -55,11 +62,14 @@ pub struct BenchmarkRequest {
     pub keep_alive: Option<KeepAlive>,
     /// Measured requests a model and prompt, 1 to 1000.
     #[serde(default = "one")]
-    #[oai(default = "one")]
+    #[oai(
+        default = "one",
+        validator(minimum(value = "1"), maximum(value = "1000"))
+    )]
     pub repetitions: u32,
     /// Requests a model before the measured ones, kept but not averaged, 0 to 100.
     #[serde(default)]
-    #[oai(default)]
+    #[oai(default, validator(minimum(value = "0"), maximum(value = "100")))]
     pub warmup: u32,
     /// Unload the model before each measured request, so that loading is measured.
     #[serde(default)]
@@ -90,20 +100,33 @@ pub struct BenchmarkRequest {
     /// (`min`, `max`, `mean`, `median`, `p90`, `p95`, `p99`; every request where there is none), and a
     /// bound in the figure's unit. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[oai(default)]
+    #[oai(default, validator(max_items = 20))]
     pub objectives: Vec<String>,
     /// Longest time for one request, s; the configured default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "0.001")))]
     pub timeout: Option<f64>,
     /// Longest time for the whole run, s; the configured default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "0.001")))]
     pub run_timeout: Option<f64>,
     /// A name to find the run by, at most 120 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[oai(validator(
+        max_length = 120,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
     pub name: Option<String>,
     /// Words to group runs by, at most 20 of 64 characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[oai(default)]
+    #[oai(
+        default,
+        validator(
+            max_items = 20,
+            max_length = 64,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )
+    )]
     pub tags: Vec<String>,
 }
 

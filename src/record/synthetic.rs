@@ -19,10 +19,14 @@ pub(super) const LONGEST_WORD: u64 = 8;
 )]
 pub struct Synthetic {
     /// Length of each, tokens, 1 to 1000000.
+    #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
     pub tokens: u32,
     /// How many different ones, 1 to 10000; requests take them in turn.
     #[serde(default = "one")]
-    #[oai(default = "one")]
+    #[oai(
+        default = "one",
+        validator(minimum(value = "1"), maximum(value = "10000"))
+    )]
     pub prompts: u32,
     /// The same seed makes the same prompts.
     #[serde(default)]

@@ -21,10 +21,18 @@ const LONGEST_QUERY: usize = 4000;
 #[serde(deny_unknown_fields)]
 pub struct NewView {
     /// A short name to find it by, 1 to 120 characters.
+    #[oai(validator(
+        max_length = 120,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
     pub name: String,
     /// Filters and order as the query part of the address `/history`, such as
     /// `model=llama3.2%3A1b&status=failed`. What it may hold: `q`, `model`, `backend`, `status`, `tag`,
     /// `from`, `to`, `sort`, `order`, `limit`.
+    #[oai(validator(
+        max_length = 4000,
+        pattern = r"^((q|model|backend|status|tag|from|to|sort|order|limit)(=[!$%(-;=?-\[\]^_a-~]*)?(&(q|model|backend|status|tag|from|to|sort|order|limit)(=[!$%(-;=?-\[\]^_a-~]*)?)*)?$"
+    ))]
     pub query: String,
 }
 

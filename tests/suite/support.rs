@@ -1,6 +1,7 @@
 //! The whole application on a free port with a fresh database, for tests that see it from outside.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use ollama_benchmarker::app::App;
@@ -111,30 +112,30 @@ impl Server {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        Answer::of(
-            self.http
-                .get(format!("{}{path}", self.url))
-                .send()
-                .await
-                .unwrap(),
-        )
-        .await
+        self.call(self.http.get(format!("{}{path}", self.url)))
+            .await
+    }
+
+    /// Sends a request. Its answer has a status that the specification names.
+    pub async fn call(&self, request: reqwest::RequestBuilder) -> Answer {
+        let request = request.build().unwrap();
+        let (method, path) = (
+            request.method().to_string(),
+            request.url().path().to_owned(),
+        );
+        let answer = Answer::of(self.http.execute(request).await.unwrap()).await;
+        check_status(&method, &path, answer.status);
+        answer
     }
 
     pub async fn delete(&self, path: &str) -> Answer {
-        Answer::of(
-            self.http
-                .delete(format!("{}{path}", self.url))
-                .send()
-                .await
-                .unwrap(),
-        )
-        .await
+        self.call(self.http.delete(format!("{}{path}", self.url)))
+            .await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         let request = self.http.post(format!("{}{path}", self.url)).json(body);
-        Answer::of(request.send().await.unwrap()).await
+        self.call(request).await
     }
 
     /// Any body of any type.
@@ -143,7 +144,7 @@ impl Server {
             .http
             .post(format!("{}{path}", self.url))
             .header("content-type", kind);
-        Answer::of(request.body(body).send().await.unwrap()).await
+        self.call(request.body(body)).await
     }
 
     /// Runs a benchmark to its end, whatever that is.
@@ -194,6 +195,30 @@ impl Server {
         self.get(&format!("/api/benchmarks/history/{id}"))
             .await
             .body
+    }
+}
+
+/// A documented operation answers with no status that it does not name.
+fn check_status(method: &str, path: &str, status: u16) {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(ollama_benchmarker::api::document);
+    let parts: Vec<&str> = path.split('/').collect();
+    let open = |template: &str| template.matches('{').count();
+    let fits = |template: &&String| {
+        let own: Vec<&str> = template.split('/').collect();
+        let mut both = own.iter().zip(&parts);
+        own.len() == parts.len() && both.all(|(own, part)| own.starts_with('{') || own == part)
+    };
+    let templates = DOCUMENT["paths"].as_object().unwrap().keys();
+    let Some(template) = templates.filter(fits).min_by_key(|it| open(it)) else {
+        return;
+    };
+    let operation = &DOCUMENT["paths"][template][method.to_lowercase()];
+    if operation.is_object() {
+        let known = operation["responses"][status.to_string()].is_object();
+        assert!(
+            known,
+            "{method} {template} answered {status}, which it does not name"
+        );
     }
 }
 

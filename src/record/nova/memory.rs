@@ -16,10 +16,18 @@ const MOST_TAGS: usize = 20;
 #[serde(deny_unknown_fields)]
 pub struct NewMemory {
     /// The text.
+    #[oai(validator(pattern = r"\S"))]
     pub text: String,
     /// Words to group documents by, at most 20 of 64 characters.
     #[serde(default)]
-    #[oai(default)]
+    #[oai(
+        default,
+        validator(
+            max_items = 20,
+            max_length = 64,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )
+    )]
     pub tags: Vec<String>,
     /// The only session that recalls it; every session where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,10 @@ pub struct TurnReplay {
     pub mode: TurnReplayMode,
     /// `rerun`: the model of all roles, `NAME` or `NAME@BACKEND`; those of the record where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(
+        max_length = 256,
+        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s@\x00-\x1f\x7f-\x9f])?$"
+    ))]
     pub model: Option<String>,
 }
 

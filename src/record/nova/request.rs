@@ -21,6 +21,7 @@ const MOST_DOCUMENTS: u32 = 50;
 #[serde(deny_unknown_fields, expecting = "an object that asks the agents")]
 pub struct NovaRequest {
     /// What is asked.
+    #[oai(validator(pattern = r"\S"))]
     pub prompt: String,
     /// The session that it belongs to; a new one where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,6 +33,10 @@ pub struct NovaRequest {
     /// The model of every role that has none of its own, `NAME` or `NAME@BACKEND`; that of the session
     /// where absent, else the configured one, else the first that can be found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[oai(validator(
+        max_length = 256,
+        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s@\x00-\x1f\x7f-\x9f])?$"
+    ))]
     pub model: Option<String>,
     /// Which agents work, in which order; that of the session where absent, else `turn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,10 +48,19 @@ pub struct NovaRequest {
     /// Fields of the experts of `nova_process`, two to eight; they are chosen by a model where there are
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[oai(default)]
+    #[oai(
+        default,
+        validator(
+            max_items = 8,
+            unique_items = true,
+            max_length = 80,
+            pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+        )
+    )]
     pub domains: Vec<String>,
     /// Most rounds of experts, 1 to 10; the configured number where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "1"), maximum(value = "10")))]
     pub max_iterations: Option<u32>,
     /// Whether the answer holds the texts of all steps.
     #[serde(default = "yes")]
@@ -58,6 +72,7 @@ pub struct NovaRequest {
     pub stream: bool,
     /// Longest time for one call of a model, s; the configured default where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[oai(validator(minimum(value = "0.001")))]
     pub timeout: Option<f64>,
     /// What of the memory is used.
     #[serde(default, deserialize_with = "only_object")]
@@ -82,6 +97,7 @@ pub struct MemoryUse {
     /// Keep the prompt and its answer, for later turns of the session.
     pub write: bool,
     /// Most documents that are recalled, 0 to 50.
+    #[oai(validator(minimum(value = "0"), maximum(value = "50")))]
     pub limit: u32,
 }
 

@@ -81,9 +81,17 @@ pub struct NovaFork {
 pub struct NewSession {
     /// A line to find it by, at most 120 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(
+        max_length = 120,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
     pub title: Option<String>,
     /// The model of turns that name none, `NAME` or `NAME@BACKEND`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(
+        max_length = 256,
+        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s@\x00-\x1f\x7f-\x9f])?$"
+    ))]
     pub model: Option<String>,
     /// The pipeline of turns that name none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,9 +108,17 @@ pub struct NewSession {
 pub struct SessionPatch {
     /// A line to find it by, at most 120 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(
+        max_length = 120,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    ))]
     pub title: Option<String>,
     /// The model of turns that name none, `NAME` or `NAME@BACKEND`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[oai(validator(
+        max_length = 256,
+        pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s@\x00-\x1f\x7f-\x9f])?$"
+    ))]
     pub model: Option<String>,
     /// The pipeline of turns that name none.
     #[serde(skip_serializing_if = "Option::is_none")]

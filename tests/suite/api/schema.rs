@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 26] = [
     "$ref",
     "type",
     "format",
@@ -22,6 +22,14 @@ const KNOWN: [&str; 18] = [
     "discriminator",
     "additionalProperties",
     "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minLength",
+    "maxLength",
+    "pattern",
 ];
 
 /// What is wrong with a value, each with its place; empty where nothing is.
@@ -89,6 +97,7 @@ impl Check<'_> {
             found.push(format!("{place}: {value} is no {}", schema["type"]));
             return;
         }
+        self.bounds(schema, value, place, found);
         for (index, item) in value.as_array().into_iter().flatten().enumerate() {
             if schema["items"].is_object() {
                 let place = format!("{place}/{index}");
@@ -107,6 +116,27 @@ impl Check<'_> {
                     found.push(format!("{place}: {name} is missing"));
                 }
             }
+        }
+    }
+
+    /// Whether a number, a text and a list are as large as they may be. Patterns are for the fuzzer.
+    fn bounds(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+        let size = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => Some(text.chars().count() as f64),
+            Value::Array(items) => Some(items.len() as f64),
+            _ => None,
+        };
+        let (low, high) = match value {
+            Value::String(_) => ("minLength", "maxLength"),
+            Value::Array(_) => ("minItems", "maxItems"),
+            _ => ("minimum", "maximum"),
+        };
+        let Some(size) = size else { return };
+        let is_low = schema[low].as_f64().is_some_and(|it| size < it);
+        let is_high = schema[high].as_f64().is_some_and(|it| size > it);
+        if is_low || is_high {
+            found.push(format!("{place}: {value} is out of its bounds"));
         }
     }
 

@@ -274,3 +274,101 @@ async fn every_documented_route_answers() {
     assert_eq!(server.get("/openapi.json").await.body, document);
     assert_eq!(server.get("/openapi.yaml").await.body, document);
 }
+
+/// Objects that refuse unknown fields are those whose schema says so.
+#[test]
+fn the_document_knows_which_objects_are_strict() {
+    let document = api::document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let closed = schemas
+        .iter()
+        .filter(|(_, it)| it["additionalProperties"] == false);
+    let closed: BTreeSet<String> = closed.map(|(name, _)| name.clone()).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut strict = BTreeSet::new();
+    for folder in ["record", "record/nova", "api"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
+            for rest in text.split("deny_unknown_fields").skip(1) {
+                let Some((_, named)) = rest.split_once("pub struct ") else {
+                    continue;
+                };
+                let end = named.find(|it: char| !it.is_alphanumeric()).unwrap();
+                strict.insert(named[..end].to_owned());
+            }
+        }
+    }
+    assert_eq!(closed, strict);
+}
+
+/// Every route of the API is documented, but those that serve the document itself.
+#[test]
+fn no_route_is_left_out_of_the_document() {
+    let document = api::document();
+    let paths = document["paths"].as_object().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api");
+    let others = ["/api", "/openapi.json", "/openapi.yaml", "/docs"];
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        let text: String = std::fs::read_to_string(&path).unwrap();
+        let text: String = text.split_whitespace().collect();
+        for call in [".at(\"", ".nest(\"", ".nest_no_strip(\""] {
+            for rest in text.split(call).skip(1) {
+                let route = rest.split('"').next().unwrap();
+                let is_known = paths.contains_key(route) || others.contains(&route);
+                assert!(is_known, "{} serves {route}", path.display());
+            }
+        }
+    }
+}
+
+/// What an operation says of its failures is what can happen to it, not all that can happen anywhere.
+#[test]
+fn operations_name_only_failures_that_they_can_have() {
+    let document = api::document();
+    for (name, operation) in operations(&document) {
+        let has_body = !operation["requestBody"].is_null();
+        let has_parameters = operation["parameters"]
+            .as_array()
+            .is_some_and(|it| !it.is_empty());
+        let fails_with = |status: &str| !operation["responses"][status].is_null();
+        assert!(!fails_with("405"), "{name}");
+        assert_eq!(fails_with("401"), name.contains(" /api/"), "{name}");
+        assert_eq!(fails_with("422"), has_body || has_parameters, "{name}");
+        for status in ["408", "413", "415"] {
+            assert!(has_body || !fails_with(status), "{name} {status}");
+        }
+        let named_by_path = name.contains('{');
+        assert!(!named_by_path || fails_with("404"), "{name}");
+        for status in ["429", "504"] {
+            assert!(
+                name.starts_with("post") || !fails_with(status),
+                "{name} {status}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_method_is_told_which_ones_there_are() {
+    let server = start().await;
+    for (method, path, allowed) in [
+        ("PUT", "/api/benchmarks/history", "DELETE, GET, HEAD"),
+        ("TRACE", "/api/benchmarks/start", "POST"),
+        ("OPTIONS", "/api/models/hf.co/maker/model", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
+    ] {
+        let method = method.parse::<reqwest::Method>().unwrap();
+        let call = server.http.request(method, format!("{}{path}", server.url));
+        let answer = server.call(call).await;
+        answer.problem(405);
+        assert_eq!(answer.header("allow"), allowed, "{path}");
+    }
+}

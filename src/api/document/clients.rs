@@ -104,25 +104,10 @@ fn join_type(schemas: &mut Map<String, Value>, wrapper: &str) -> Option<String> 
     Some(reference)
 }
 
-/// A field of another type is a reference to it with words beside it. The framework repeats the words as a
-/// second part of the type, of which generators make a type of its own; and defaults that are objects are
-/// what the fields of that type say anyway.
-///
-/// What may be null is a choice between the type and null. A reference allows no null by itself, whatever
-/// stands beside it.
+/// A default that is an object is what the fields of its type say anyway, and generators stumble over it.
 fn refer_plainly(property: &mut Value) {
-    let Some(reference) = property.pointer("/allOf/0/$ref").cloned() else {
-        return;
-    };
-    if property["default"].is_object() {
+    if property.pointer("/allOf/0/$ref").is_some() && property["default"].is_object() {
         remove(property, "default");
-    }
-    let reference = json!({ "$ref": reference });
-    if property["nullable"] == true {
-        property["oneOf"] = json!([reference, { "enum": [null] }]);
-        remove(property, "allOf");
-    } else {
-        property["allOf"] = json!([reference]);
     }
 }
 

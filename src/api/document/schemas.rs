@@ -1,0 +1,154 @@
+//! The schemas of the document, mended where the generator says less than `serde` does.
+
+use serde_json::{Map, Value, json};
+
+/// Objects of requests that refuse fields they do not know (`deny_unknown_fields`).
+const STRICT: [&str; 18] = [
+    "BenchmarkRequest",
+    "Cooldown",
+    "ForkRequest",
+    "LiveTurn",
+    "Load",
+    "MemoryUse",
+    "NewMemory",
+    "NewPrompt",
+    "NewSession",
+    "NewView",
+    "NovaRequest",
+    "Parameters",
+    "PinnedCall",
+    "SessionBenchmark",
+    "SessionPatch",
+    "SessionReplay",
+    "Synthetic",
+    "TurnReplay",
+];
+
+/// A duration of Go, such as `1h30m`.
+const DURATION: &str = r"^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$";
+
+/// Mends every schema.
+pub fn mend(schemas: &mut Map<String, Value>) {
+    for (name, schema) in schemas.iter_mut() {
+        let has_choices = schema.get("oneOf").or(schema.get("anyOf")).is_some();
+        if has_choices && let Some(schema) = schema.as_object_mut() {
+            // The generator calls every choice an object, also one between a number and a text.
+            schema.remove("type");
+        }
+        let strict = STRICT.contains(&name.as_str());
+        mend_object(schema, strict);
+    }
+    if let Some(text) = schemas
+        .get_mut("KeepAlive")
+        .and_then(|it| it.pointer_mut("/oneOf/1"))
+    {
+        text["pattern"] = DURATION.into();
+    }
+    for name in ["BenchmarkRequest", "PinnedCall"] {
+        let schema = schemas.get_mut(name);
+        if let Some(format) = schema.and_then(|it| it.pointer_mut("/properties/format")) {
+            format["oneOf"] = json!([
+                { "type": "string", "enum": ["json"] },
+                { "type": "object", "additionalProperties": true },
+                nothing(),
+            ]);
+        }
+    }
+}
+
+/// The schema of null alone.
+fn nothing() -> Value {
+    json!({ "enum": [null] })
+}
+
+fn mend_object(schema: &mut Value, is_strict: bool) {
+    let mut required: Vec<String> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .map(|names| names.iter().filter_map(Value::as_str))
+        .map(|names| names.map(str::to_owned).collect())
+        .unwrap_or_default();
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
+        mend_property(property, required.contains(name));
+        if is_strict && property.get("default").is_some() {
+            required.retain(|it| it != name);
+        }
+    }
+    if !is_strict {
+        return;
+    }
+    schema["additionalProperties"] = false.into();
+    if let Some(schema) = schema.as_object_mut() {
+        if required.is_empty() {
+            schema.remove("required");
+        } else {
+            schema.insert("required".into(), json!(required));
+        }
+    }
+}
+
+fn mend_property(property: &mut Value, is_required: bool) {
+    bound(property);
+    if let Some(default) = property.get_mut("default") {
+        forget_nulls(default);
+    }
+    if property.get("default").is_some_and(Value::is_null)
+        && let Some(property) = property.as_object_mut()
+    {
+        property.remove("default");
+    }
+    let part = property.pointer("/allOf/0").filter(is_reference).cloned();
+    let reference = part.or_else(|| is_reference(&&*property).then(|| property.clone()));
+    let may_be_null = !is_required && property.get("default").is_none();
+    let Some(reference) = reference else {
+        // A field that need not be there is written as null when it is not.
+        if may_be_null && property.get("type").is_some() {
+            property["nullable"] = true.into();
+        }
+        return;
+    };
+    if let Some(property) = property.as_object_mut() {
+        property.remove("$ref");
+        property.remove("allOf");
+    }
+    if may_be_null {
+        // `nullable` counts only beside a `type`, and takes nothing back that a part says.
+        property["oneOf"] = json!([reference, nothing()]);
+    } else {
+        // What a part repeats is said by the property itself.
+        property["allOf"] = json!([reference]);
+    }
+}
+
+fn is_reference(schema: &&Value) -> bool {
+    schema.get("$ref").is_some()
+}
+
+/// Fields that are not set are not part of what stands for an absent object.
+fn forget_nulls(default: &mut Value) {
+    if let Some(members) = default.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+}
+
+/// Bounds of integers: whole numbers, and those of their type where none are stated.
+pub fn bound(schema: &mut Value) {
+    if let Some(items) = schema.get_mut("items") {
+        bound(items);
+    }
+    if schema["type"] != "integer" {
+        return;
+    }
+    for name in ["minimum", "maximum"] {
+        if let Some(bound) = schema.get(name).and_then(Value::as_f64) {
+            #[expect(clippy::cast_possible_truncation, reason = "all are whole and small")]
+            let bound = bound as i64;
+            schema[name] = bound.into();
+        }
+    }
+    let format = schema["format"].as_str().unwrap_or_default();
+    if format.starts_with("uint") && schema.get("minimum").is_none() {
+        schema["minimum"] = 0.into();
+    }
+}
