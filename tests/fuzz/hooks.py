@@ -93,26 +93,52 @@ def mend_replay(body):
         body["model"] = MODELS[0]
 
 
+def mend_fork(body):
+    # A session without turns has a beginning, and no more.
+    body["turn"] = 0
+
+
+def mend_checkpoint(body):
+    # Turns are numbered from 1 and have ended, which a schema cannot say of a list.
+    body.update(version=1, turns=[])
+
+
 MENDED = {
     ("POST", "/api/benchmarks/run"): mend_benchmark,
     ("POST", "/api/benchmarks/start"): mend_benchmark,
     ("POST", "/api/nova/ask"): mend_question,
     ("POST", "/api/nova/sessions/{id}/benchmark"): mend_session_benchmark,
+    ("POST", "/api/nova/sessions/{id}/fork"): mend_fork,
+    ("POST", "/api/nova/sessions/import"): mend_checkpoint,
     ("POST", "/api/nova/turns/{id}/replay"): mend_replay,
 }
 
 
-@schemathesis.hook
-def before_call(context, case, **kwargs):
-    body = case.body
-    is_negative = case.meta is not None and case.meta.is_negative_at(ParameterLocation.BODY)
-    if not isinstance(body, dict) or is_negative:
-        return
-    mend = MENDED.get((case.method.upper(), case.path))
-    body = dict(body)
+def mend_query(case):
+    query = case.query
+    # Only the program makes cursors; those that it made come back by `Link`.
+    query.pop("cursor", None)
+    if query.get("format") not in (None, "mongodb"):
+        query.pop("canonical", None)
+
+
+def mend_body(case):
+    body = dict(case.body)
     if isinstance(body.get("parameters"), dict):
         body["parameters"] = dict(body["parameters"])
         mend_parameters(body["parameters"])
+    mend = MENDED.get((case.method.upper(), case.path))
     if mend is not None:
         mend(body)
     case.body = body
+
+
+@schemathesis.hook
+def before_call(context, case, **kwargs):
+    def is_negative(place):
+        return case.meta is not None and case.meta.is_negative_at(place)
+
+    if case.query and not is_negative(ParameterLocation.QUERY):
+        mend_query(case)
+    if isinstance(case.body, dict) and not is_negative(ParameterLocation.BODY):
+        mend_body(case)
