@@ -8,6 +8,7 @@ mod error;
 mod exchange;
 mod execution;
 mod following;
+mod metrics;
 mod models;
 mod nova;
 mod saved;
@@ -19,11 +20,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -46,17 +47,19 @@ use crate::record::{
     ModelName, ModelSummary, RunEvent, RunFinished, RunId, Status, SystemInfo, Validity,
 };
 use crate::reference;
-use crate::run::engine::{Engine, Job};
+use crate::run::engine::{Engine, Finished, Job};
 use crate::run::events::EventLogs;
 use crate::run::plan::Plan;
 use crate::run::queue::{Queue, Ticket};
 use crate::store::{ServerOptions, Store, StoreError};
+use crate::telemetry::Metrics;
 
 pub use self::calibration::{CalibrationPlan, start_reference};
 pub use self::care::days_ago;
 pub use self::error::AppError;
 pub use self::following::EventStream;
 pub use crate::run::events::Announcement;
+pub use crate::telemetry::{Format as MetricsFormat, Metrics as ServerMetrics, Open, Watched};
 
 /// What one backend answered when asked for its models.
 pub struct BackendModels {
@@ -104,6 +107,10 @@ struct Inner {
     unsaved: Mutex<HashMap<RunId, BenchmarkResponse>>,
     /// Told when a run ended or was deleted.
     care: Notify,
+    /// What is counted for those who watch from outside.
+    metrics: Arc<Metrics>,
+    /// Bytes of the database, and when that was asked.
+    database_bytes: tokio::sync::Mutex<Option<(Instant, Option<u64>)>>,
     /// How large the database is, and when that was asked.
     database: tokio::sync::Mutex<Option<(Instant, DatabaseState)>>,
     /// Places of clients that follow events.
@@ -117,6 +124,16 @@ struct Inner {
 struct Active {
     cancel: CancellationToken,
     ended: watch::Receiver<bool>,
+    /// Where its results wait for the database, once it has started.
+    results: Arc<OnceLock<mpsc::WeakSender<Finished>>>,
+}
+
+impl Active {
+    /// Results that are measured and wait.
+    fn waiting_results(&self) -> usize {
+        let sender = self.results.get().and_then(mpsc::WeakSender::upgrade);
+        sender.map_or(0, |it| it.max_capacity() - it.capacity())
+    }
 }
 
 impl App {
@@ -136,6 +153,7 @@ impl App {
             settings: config.backends.clone(),
         };
         let agents = Agents::new(&config, &engine)?;
+        let metrics = Metrics::new(metrics::servers(&engine.backends, &config));
         let inner = Inner {
             store,
             agents,
@@ -152,6 +170,8 @@ impl App {
             summing: tokio::sync::Mutex::default(),
             unsaved: Mutex::default(),
             care: Notify::new(),
+            metrics: Arc::new(metrics),
+            database_bytes: tokio::sync::Mutex::default(),
             database: tokio::sync::Mutex::default(),
             watchers: Arc::new(Semaphore::new(config.limits.max_watchers)),
             _reference: reference,
@@ -252,7 +272,9 @@ impl App {
         let active = Active {
             cancel: cancel.clone(),
             ended: watcher,
+            results: Arc::default(),
         };
+        let results = Arc::clone(&active.results);
         self.active().insert(run.id.clone(), active);
         let models = &run.environment.models;
         let job = Job {
@@ -276,6 +298,8 @@ impl App {
             job: Arc::new(job),
             live,
             run,
+            results,
+            started: None,
             is_behind: false,
             answer_bytes: 0,
             gaps,
@@ -298,6 +322,7 @@ impl App {
             run.status_reason = Some(format!("the program failed in the middle of it: {reason}"));
             run.queue_position = None;
             run.finished_at = Some(time_of_day());
+            self.inner.metrics.run_ended(&run, None);
             if let Err(error) = self.inner.store.update_run(&run).await {
                 tracing::error!(%id, %error, "the run could not be stored");
             }

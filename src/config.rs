@@ -53,6 +53,8 @@ pub struct Config {
     pub calibration: CalibrationConfig,
     /// How much of the history a server keeps.
     pub retention: RetentionConfig,
+    /// Figures for monitoring.
+    pub metrics: MetricsConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -230,6 +232,14 @@ pub struct RetentionConfig {
     pub archive: String,
 }
 
+/// Figures for monitoring.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// `/metrics` is told to everyone who reaches the server, also where an API token is set.
+    pub open: bool,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -308,6 +318,7 @@ impl Default for Config {
             nova: NovaConfig::default(),
             calibration: CalibrationConfig::default(),
             retention: RetentionConfig::default(),
+            metrics: MetricsConfig::default(),
             log: LogConfig::default(),
         }
     }

@@ -22,5 +22,6 @@ pub mod reference;
 pub mod run;
 pub mod serve;
 pub mod store;
+pub mod telemetry;
 pub mod version;
 pub mod web;

@@ -112,17 +112,32 @@ pub fn of(operation: &str) -> Examples {
             Examples::exchange(NewView { name, query }, view())
         }
         "getHealth" | "getReadiness" => Examples::answer(health::State::fine(Some(COMMIT))),
+        // A text: its examples go by its type.
+        "getMetrics" => Examples::answer(Value::Null),
         other => nova_examples::of(other, &result(1, 1.0)),
     }
 }
 
-/// Of a text that holds runs or a session.
+/// Of a text, by what it is.
 pub fn documents(content_type: &str) -> String {
     if content_type.starts_with("text/csv") {
         return format!(
             "run_id,model,backend,success,time_to_first_chunk_s\r\n{},llama3.2:1b,ollama,true,0.121\r\n",
             id()
         );
+    }
+    if content_type == "text/plain" {
+        return "# HELP benchmarker_runs_total Runs that have ended.\n\
+            # TYPE benchmarker_runs_total counter\n\
+            benchmarker_runs_total{status=\"completed\"} 12\n"
+            .into();
+    }
+    if content_type == "application/openmetrics-text" {
+        return "# HELP benchmarker_runs Runs that have ended.\n\
+            # TYPE benchmarker_runs counter\n\
+            benchmarker_runs_total{status=\"completed\"} 12\n\
+            # EOF\n"
+            .into();
     }
     if content_type.starts_with("text/markdown") {
         return "# The sky\n\n## Turn 1\n\n### Prompt\n\n```text\nWhy is the sky blue?\n```\n"

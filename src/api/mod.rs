@@ -9,6 +9,7 @@ mod exchange;
 mod following;
 mod health;
 mod methods;
+mod metrics;
 mod models;
 mod nova;
 mod nova_examples;
@@ -74,6 +75,7 @@ type Resources = (
     system::System,
     views::Views,
     health::Health,
+    metrics::Metrics,
 );
 
 fn service() -> OpenApiService<Resources, ()> {
@@ -90,6 +92,7 @@ fn service() -> OpenApiService<Resources, ()> {
         system::System,
         views::Views,
         health::Health,
+        metrics::Metrics,
     );
     OpenApiService::new(resources, "Ollama Benchmarker", VERSION)
         .description(
@@ -101,7 +104,7 @@ fn service() -> OpenApiService<Resources, ()> {
         .server(poem_openapi::ServerObject::new("/").description("This server"))
 }
 
-/// `/api`, the health routes, the specification and Swagger UI.
+/// `/api`, the health routes, the figures for monitoring, the specification and Swagger UI.
 pub fn routes(app: App) -> Route {
     let endpoint: Arc<BoxEndpoint<'static, Response>> = Arc::new(
         service()
@@ -115,8 +118,10 @@ pub fn routes(app: App) -> Route {
     );
     Route::new()
         .nest_no_strip("/api", Arc::clone(&endpoint))
-        .at("/healthz", Arc::clone(&endpoint))
-        .at("/readyz", endpoint)
+        // Nested, although they hold nothing: so each knows its route by one name.
+        .nest_no_strip("/healthz", Arc::clone(&endpoint))
+        .nest_no_strip("/readyz", Arc::clone(&endpoint))
+        .nest_no_strip("/metrics", endpoint)
         .at("/openapi.json", get(document::serve("application/json")))
         .at("/openapi.yaml", get(document::serve("application/yaml")))
         .nest("/docs", document::Explorer)

@@ -1,5 +1,6 @@
 //! The one place where errors become HTTP statuses: RFC 9457 problem details.
 
+use poem::PathPattern;
 use poem::Response;
 use poem::error::{MethodNotAllowedError, NotFoundError, ParsePathError, ResponseError};
 use poem::http::{HeaderValue, StatusCode, header};
@@ -206,6 +207,16 @@ fn of_parameter(name: &str, reason: &str) -> Problem {
 /// Makes a problem of whatever the framework refused: unknown routes and methods, parameters of
 /// the wrong type. What is a problem already stays as it is.
 pub async fn refused(error: poem::Error) -> Response {
+    // By it the request is counted.
+    let route = error.data::<PathPattern>().cloned();
+    let mut response = presented(error);
+    if let Some(route) = route {
+        response.set_data(route);
+    }
+    response
+}
+
+fn presented(error: poem::Error) -> Response {
     if error.is_from_response() || error.is::<Problem>() {
         return error.into_response();
     }

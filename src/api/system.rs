@@ -12,7 +12,7 @@ use poem_openapi::payload::EventStream;
 use super::Part;
 use super::payload::Answer;
 use super::problem::Failure;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Watched};
 use crate::record::{Calibration, SystemNow};
 
 /// The routes.
@@ -68,11 +68,13 @@ impl System {
         let app = app.clone();
         let keep_alive = super::following::keep_alive(&app);
         let stopping = app.stopping().cancelled_owned();
-        let looks = futures_util::stream::unfold((app, true), |(app, first)| async move {
+        let open = app.watching(Watched::System);
+        let begin = (app, open, true);
+        let looks = futures_util::stream::unfold(begin, |(app, open, first)| async move {
             if !first {
                 tokio::time::sleep(INTERVAL).await;
             }
-            Some((app.system().await, (app, false)))
+            Some((app.system().await, (app, open, false)))
         });
         let looks: Pin<Box<dyn Stream<Item = SystemNow> + Send>> =
             Box::pin(looks.take_until(stopping));

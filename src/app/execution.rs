@@ -1,6 +1,6 @@
 //! One run from the queue to its stored end. A result is committed before it is announced.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -51,6 +51,10 @@ pub struct Execution {
     pub live: Option<Live>,
     /// The record as it stands.
     pub run: BenchmarkResponse,
+    /// Where its results wait for the database is told here.
+    pub results: Arc<OnceLock<mpsc::WeakSender<Finished>>>,
+    /// When it left the queue; `None` before.
+    pub started: Option<Instant>,
     /// A result could not be stored: it is in the record here and not in the database.
     pub is_behind: bool,
     /// Bytes of all answers so far.
@@ -104,15 +108,23 @@ pub fn conclude(
 impl Execution {
     /// Carries the run out; tells `ended` when its record is final.
     pub async fn carry_out(mut self, mut ticket: Ticket, ended: watch::Sender<bool>) {
+        let begun = Instant::now();
         let cut = match self.wait(&mut ticket).await {
             Some(cut) => Some(cut),
-            None => self.measure().await,
+            None => {
+                self.started = Some(Instant::now());
+                let waited = begun.elapsed().as_secs_f64();
+                self.app.metrics().run_started(waited);
+                self.measure().await
+            }
         };
         self.finish(cut);
         // Stored before it is announced, like every result.
         if !self.complete().await {
             self.app.keep_unsaved(self.run.clone());
         }
+        let took = self.started.map(|it| it.elapsed().as_secs_f64());
+        self.app.metrics().run_ended(&self.run, took);
         self.announce_end();
         drop(ticket);
         self.app.inner.logs.close(&self.run.id);
@@ -167,6 +179,8 @@ impl Execution {
         let deadline = tokio::time::sleep(Duration::from_secs_f64(limit));
         tokio::pin!(deadline);
         let (sender, mut results) = mpsc::channel(MOST_WAITING);
+        // It is told once.
+        let _ = self.results.set(sender.downgrade());
         let engine = Arc::clone(&self.app.inner.engine);
         let job = Arc::clone(&self.job);
         let task = match self.live.take() {
@@ -218,6 +232,7 @@ impl Execution {
         let index = u32::try_from(self.run.results.len()).unwrap_or(u32::MAX);
         let (store, id) = (self.app.inner.store.clone(), self.run.id.clone());
         let result = &finished.result;
+        self.app.metrics().request_ended(result);
         if let Some(gaps) = self.gaps.get_mut(finished.model) {
             gaps.add(result);
         }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{App, AppError};
+use super::{App, AppError, Watched};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, EventId, NovaEvent, NovaStep, NovaTurn, RequestFinished,
     RunEvent, RunFinished, RunId, RunStarted, Status, TurnFinished, TurnStarted, TurnStep,
@@ -37,7 +36,7 @@ impl App {
     ) -> Result<EventStream<RunEvent>, AppError> {
         let place = self.watchers_place()?;
         let events = follow::<BenchmarkResponse>(self, &self.inner.logs, id, after).await?;
-        Ok(holding(place, events))
+        Ok(holding((place, self.watching(Watched::Run)), events))
     }
 
     /// Events of a turn, in the same way.
@@ -56,7 +55,8 @@ impl App {
         id: &RunId,
         after: Option<EventId>,
     ) -> Result<EventStream<NovaEvent>, AppError> {
-        follow::<NovaTurn>(self, &self.inner.agents.logs, id, after).await
+        let events = follow::<NovaTurn>(self, &self.inner.agents.logs, id, after).await?;
+        Ok(holding(self.watching(Watched::Turn), events))
     }
 
     /// A place among the clients that follow events; so many of them leave connections for others.
@@ -69,13 +69,10 @@ impl App {
     }
 }
 
-/// The events, with a place that is given back when nobody follows them any more.
-fn holding<E: Send + 'static>(
-    place: OwnedSemaphorePermit,
-    events: EventStream<E>,
-) -> EventStream<E> {
+/// The events, with something that is given back when nobody follows them any more: a place, and being counted.
+fn holding<E: Send + 'static>(held: impl Send + 'static, events: EventStream<E>) -> EventStream<E> {
     Box::pin(events.map(move |event| {
-        let _held = &place;
+        let _held = &held;
         event
     }))
 }

@@ -74,6 +74,11 @@ impl Agents {
         })
     }
 
+    /// Turns that go on.
+    pub(super) fn count(&self) -> usize {
+        self.active().len()
+    }
+
     fn active(&self) -> MutexGuard<'_, HashMap<RunId, ActiveTurn>> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -63,6 +63,20 @@ impl App {
         state
     }
 
+    /// Bytes of the database, as they were a moment ago; `None` where it does not answer.
+    pub(super) async fn database_bytes(&self) -> Option<u64> {
+        let mut known = self.inner.database_bytes.lock().await;
+        if let Some((asked, bytes)) = *known
+            && asked.elapsed() < SIZE_KEPT
+        {
+            return bytes;
+        }
+        let asked = tokio::time::timeout(TIMEOUT, self.inner.store.bytes()).await;
+        let bytes = asked.ok().and_then(Result::ok);
+        *known = Some((Instant::now(), bytes));
+        bytes
+    }
+
     /// This machine: drivers are asked, which may take a while.
     pub(super) async fn system_info(&self) -> SystemInfo {
         let machine = Arc::clone(&self.inner.engine.machine);

@@ -26,6 +26,12 @@ impl App {
         unsaved.get(id).cloned()
     }
 
+    /// How many records the database lacks.
+    pub(super) fn unsaved_count(&self) -> usize {
+        let unsaved = self.inner.unsaved.lock();
+        unsaved.unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Keeps a record and goes on trying to store it.
     pub(super) fn keep_unsaved(&self, run: BenchmarkResponse) {
         let id = run.id.clone();

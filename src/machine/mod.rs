@@ -24,7 +24,7 @@ use self::remarks::Remarks;
 use crate::record::{Sample, SystemInfo};
 
 pub use info::{description, hostname};
-pub use process::{allow_many_files, own_cpu_time, use_one_core};
+pub use process::{OwnProcess, allow_many_files, own_cpu_time, own_process, use_one_core};
 pub use sampler::{Sampler, Sampling, Series};
 pub use target::{Lookup, Target, host_and_port, is_local, local, lookup};
 

@@ -112,6 +112,7 @@ impl Watcher {
             let delay = now.saturating_duration_since(due);
             // After the machine slept, what was missed is not made up for.
             if delay > 4 * interval {
+                self.cost.missed_looks += missed(delay, interval);
                 due = now;
             }
             let sample = self.eye.look(now, offset(now, self.zero));
@@ -132,6 +133,12 @@ impl Watcher {
         samples.cost = Some(self.cost);
         samples
     }
+}
+
+/// Whole intervals that went by without a look.
+fn missed(delay: Duration, interval: Duration) -> u64 {
+    let whole = delay.as_nanos() / interval.as_nanos().max(1);
+    u64::try_from(whole).unwrap_or(u64::MAX)
 }
 
 fn offset(at: Instant, zero: Instant) -> f64 {
@@ -232,6 +239,17 @@ mod tests {
                 .items
                 .windows(2)
                 .all(|pair| pair[0].offset < pair[1].offset)
+        );
+    }
+
+    #[test]
+    fn looks_that_were_slept_through_are_counted() {
+        let interval = Duration::from_millis(250);
+        assert_eq!(missed(Duration::from_millis(1300), interval), 5);
+        assert_eq!(missed(Duration::from_millis(200), interval), 0);
+        assert_eq!(
+            missed(Duration::from_secs(1), Duration::ZERO),
+            1_000_000_000
         );
     }
 

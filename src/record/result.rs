@@ -120,6 +120,24 @@ pub enum ErrorCode {
     EmptyOutput,
 }
 
+impl ErrorCode {
+    /// The name as it is stored and served.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Server => "server",
+            Self::Truncated => "truncated",
+            Self::Protocol => "protocol",
+            Self::TimeoutFirstByte => "timeout_first_byte",
+            Self::TimeoutIdle => "timeout_idle",
+            Self::TimeoutTotal => "timeout_total",
+            Self::Limit => "limit",
+            Self::Cancelled => "cancelled",
+            Self::EmptyOutput => "empty_output",
+        }
+    }
+}
+
 /// Which clock stamped the arrivals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Enum)]
 #[serde(rename_all = "snake_case")]

@@ -173,6 +173,8 @@ pub struct SampleRemark {
 pub struct SamplerCost {
     /// How often it was looked at.
     pub looks: u64,
+    /// Looks that were left out, since the machine was so late that they could not be made up for.
+    pub missed_looks: u64,
     /// Processor time of the sampler's thread, s; null where the platform does not tell.
     pub cpu_seconds: Option<f64>,
     /// The same as a share of one core over the time of the run, percent.

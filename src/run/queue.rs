@@ -101,14 +101,26 @@ impl Queue {
         }
     }
 
-    /// How many runs go on and wait.
+    /// How many runs, and calls of agents, go on and wait.
     pub fn load(&self) -> Load {
-        let entries = self.lock();
-        let running = entries.iter().filter(|entry| entry.running).count();
+        let [runs, calls] = self.loads();
         Load {
-            running,
-            waiting: entries.len() - running,
+            running: runs.running + calls.running,
+            waiting: runs.waiting + calls.waiting,
         }
+    }
+
+    /// The same, runs and calls told apart.
+    pub fn loads(&self) -> [Load; 2] {
+        let entries = self.lock();
+        [false, true].map(|is_call| {
+            let own = entries.iter().filter(|it| it.beside.is_some() == is_call);
+            let (running, waiting): (Vec<_>, Vec<_>) = own.partition(|it| it.running);
+            Load {
+                running: running.len(),
+                waiting: waiting.len(),
+            }
+        })
     }
 
     /// Backends of the runs that go on.
@@ -243,6 +255,8 @@ mod tests {
         drop((second, third));
         assert_eq!(run.position(), None);
         assert_eq!(later.position(), Some(1));
+        let one = |running, waiting| Load { running, waiting };
+        assert_eq!(queue.loads(), [one(1, 0), one(1, 1)]);
         drop(run);
         assert_eq!(later.position(), None);
     }

@@ -112,7 +112,10 @@ fn is_text(headers: &HeaderMap) -> bool {
             let kind = kind.split(';').next().unwrap_or_default().trim();
             kind.starts_with("text/")
                 || kind.ends_with("json")
-                || matches!(kind, "image/svg+xml" | "application/javascript")
+                || matches!(
+                    kind,
+                    "image/svg+xml" | "application/javascript" | "application/openmetrics-text"
+                )
         })
 }
 

@@ -1,6 +1,6 @@
 //! Who may ask, decided before anything else looks at a request: not another web site through a
 //! visitor's browser (DNS rebinding, cross-site requests), not a stranger where a token is set.
-//! It also puts the security headers on every answer, and the span and line of the log on each.
+//! It also puts the security headers on every answer, and the span and line of the log on each, and counts it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,11 +8,12 @@ use std::time::Instant;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use poem::{Endpoint, Middleware, Request, Response, Result};
+use poem::{Endpoint, Middleware, PathPattern, Request, Response, Result};
 use tracing::Instrument;
 
 use super::listener::Connections;
 use crate::api::{ClientGone, Problem, access};
+use crate::app::{App, ServerMetrics};
 use crate::config::Config;
 use crate::web;
 
@@ -27,14 +28,16 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'
 /// Stands in front of the whole server.
 pub struct Guard {
     config: Arc<Config>,
+    metrics: Arc<ServerMetrics>,
     connections: Connections,
 }
 
 impl Guard {
-    /// A guard by these settings, of these connections.
-    pub fn new(config: Arc<Config>, connections: Connections) -> Self {
+    /// A guard by the settings of this program, of these connections.
+    pub fn new(app: &App, connections: Connections) -> Self {
         Self {
-            config,
+            config: Arc::clone(&app.config),
+            metrics: Arc::clone(app.metrics()),
             connections,
         }
     }
@@ -47,6 +50,7 @@ impl<E: Endpoint> Middleware<E> for Guard {
         Guarded {
             inner,
             config: Arc::clone(&self.config),
+            metrics: Arc::clone(&self.metrics),
             connections: self.connections.clone(),
         }
     }
@@ -56,6 +60,7 @@ impl<E: Endpoint> Middleware<E> for Guard {
 pub struct Guarded<E> {
     inner: E,
     config: Arc<Config>,
+    metrics: Arc<ServerMetrics>,
     connections: Connections,
 }
 
@@ -67,6 +72,7 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
         let span = tracing::info_span!("http", %method, %path);
         async {
             let begun = Instant::now();
+            let _active = self.metrics.request_came();
             let answering = self.connections.answering(request.remote_addr());
             if let Some(answering) = &answering {
                 let gone = ClientGone(answering.gone());
@@ -77,7 +83,11 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
                 None => self.inner.get_response(request).await,
             };
             harden(&path, response.headers_mut());
-            log(&method, response.status(), begun);
+            let route = response.data::<PathPattern>().map(|it| &*it.0);
+            let (status, took) = (response.status(), begun.elapsed().as_secs_f64());
+            self.metrics
+                .answered(method.as_str(), route, status.as_u16(), took);
+            log(&method, status, took);
             Ok(response)
         }
         .instrument(span)
@@ -86,8 +96,8 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
 }
 
 /// Reading is told only to those who look closely; a page asks every few seconds.
-fn log(method: &Method, status: StatusCode, begun: Instant) {
-    let (status, milliseconds) = (status.as_u16(), begun.elapsed().as_secs_f64() * 1000.0);
+fn log(method: &Method, status: StatusCode, seconds: f64) {
+    let (status, milliseconds) = (status.as_u16(), seconds * 1000.0);
     if status >= 500 {
         tracing::warn!(status, milliseconds, "answered with an error");
     } else if method.is_safe() {
@@ -120,7 +130,9 @@ fn refusal(config: &Config, request: &Request) -> Option<Response> {
     if is_bounded && length.is_some_and(|length| length > most as u64) {
         return refused(413, format!("the body has more than {most} bytes"));
     }
-    let open = matches!(path, "/healthz" | "/readyz" | "/login") || path.starts_with("/assets/");
+    let open = matches!(path, "/healthz" | "/readyz" | "/login")
+        || path.starts_with("/assets/")
+        || (path == "/metrics" && config.metrics.open);
     if open || access::is_allowed(config, request) {
         return None;
     }

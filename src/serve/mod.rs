@@ -38,7 +38,7 @@ pub async fn serve(
     let endpoint = routes
         .catch_all_error(api::refused)
         .with(Compressing)
-        .with(Guard::new(app.config.clone(), bounded.connections()));
+        .with(Guard::new(&app, bounded.connections()));
     let stopping = app.stopping();
     let told = async {
         shutdown.await;

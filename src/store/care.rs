@@ -26,27 +26,32 @@ pub struct OldRun {
 impl Store {
     /// How large the database is. Quick at any size; what takes longest is to count its runs.
     pub async fn state(&self) -> Result<DatabaseState, StoreError> {
-        let (bytes, free_bytes) = match &*self.place {
-            Place::File { path, .. } => {
-                let (_, free) = self.pages().await?;
-                let bytes = file_size(path)? + file_size(&beside(path, "-wal"))?;
-                (bytes, Some(free))
-            }
-            Place::Memory => {
-                let (used, free) = self.pages().await?;
-                (used + free, Some(free))
-            }
-            Place::Server { .. } => {
-                let size = "select pg_database_size(current_database()) as n";
-                (self.number(Statement::new(size)).await?, None)
-            }
+        let free_bytes = match &*self.place {
+            Place::File { .. } | Place::Memory => Some(self.pages().await?.1),
+            Place::Server { .. } => None,
         };
+        let bytes = self.bytes().await?;
         Ok(DatabaseState {
             bytes: Some(bytes),
             free_bytes,
             runs: Some(self.count_runs().await?),
             ..self.whereabouts()
         })
+    }
+
+    /// How large it is, bytes. It counts nothing: a file is looked at, a server knows.
+    pub async fn bytes(&self) -> Result<u64, StoreError> {
+        match &*self.place {
+            Place::File { path, .. } => Ok(file_size(path)? + file_size(&beside(path, "-wal"))?),
+            Place::Memory => {
+                let (used, free) = self.pages().await?;
+                Ok(used + free)
+            }
+            Place::Server { .. } => {
+                let size = "select pg_database_size(current_database()) as n";
+                self.number(Statement::new(size)).await
+            }
+        }
     }
 
     /// Which database it is and where, without asking it.

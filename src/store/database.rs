@@ -2,13 +2,16 @@
 //! are the same text for both where they can be; [`Dialect`] is for the few that cannot.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{
-    AssertSqlSafe, Decode, PgPool, Postgres, Row as _, Sqlite, SqlitePool, Transaction, Type,
+    AssertSqlSafe, Decode, PgPool, Pool, Postgres, Row as _, Sqlite, SqlitePool, Transaction, Type,
 };
 
 /// Which language a statement is for.
@@ -33,6 +36,30 @@ impl Dialect {
 /// The lock of Postgres under which names are looked up and made: any number that nobody else takes.
 const NAMES_LOCK: i64 = 0x6f6c_6c61_6d61_0001;
 
+/// How many wait for a connection of a pool. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    /// How many do now.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts one that waits, until it has what it waits for or gives up.
+    async fn during<T>(&self, acquire: impl Future<Output = T>) -> T {
+        struct Counted<'a>(&'a AtomicUsize);
+        impl Drop for Counted<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let _counted = Counted(&self.0);
+        acquire.await
+    }
+}
+
 /// The pools.
 #[derive(Clone)]
 pub enum Database {
@@ -42,6 +69,8 @@ pub enum Database {
         writer: SqlitePool,
         /// Connections that only read.
         readers: SqlitePool,
+        /// Who waits for the one, and for the others.
+        waiting: [Waiting; 2],
     },
     /// Any connection does anything.
     Postgres(Server),
@@ -55,12 +84,19 @@ pub struct Server {
     /// How long an answer is waited for. The server gives up a statement before that; a server that
     /// does not even do so, such as one that is stopped or out of reach, would be waited for without end.
     pub patience: Duration,
+    /// Who waits for a connection.
+    pub waiting: Waiting,
 }
 
 impl Server {
     async fn begin(&self, begin: &'static str) -> Result<Work, sqlx::Error> {
-        let work = within(self.patience, self.pool.begin_with(begin)).await?;
+        let begun = self.waiting.during(self.pool.begin_with(begin));
+        let work = within(self.patience, begun).await?;
         Ok(Work::Postgres(work, self.patience))
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.waiting.during(self.pool.acquire()).await
     }
 }
 
@@ -75,6 +111,32 @@ fn within<T>(
         let reason = || format!("the database did not answer within {patience:?}");
         let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, reason()));
         call.await.map_err(silent)?
+    }
+}
+
+/// How a pool of connections stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolState {
+    /// Which one: `writer`, `readers` or `postgres`.
+    pub name: &'static str,
+    /// Connections that are open.
+    pub open: u32,
+    /// Of those, the ones that nobody uses.
+    pub idle: u32,
+    /// Most that there can be.
+    pub most: u32,
+    /// Who waits for one.
+    pub waiting: usize,
+}
+
+fn state<D: sqlx::Database>(name: &'static str, pool: &Pool<D>, waiting: &Waiting) -> PoolState {
+    let open = pool.size();
+    PoolState {
+        name,
+        open,
+        idle: u32::try_from(pool.num_idle()).unwrap_or(u32::MAX).min(open),
+        most: pool.options().get_max_connections(),
+        waiting: waiting.count(),
     }
 }
 
@@ -360,8 +422,11 @@ impl Database {
     pub async fn write(&self) -> Result<Work, sqlx::Error> {
         match self {
             // A reader that becomes a writer half-way could find that it reads from the past.
-            Self::Sqlite { writer, .. } => {
-                Ok(Work::Sqlite(writer.begin_with("begin immediate").await?))
+            Self::Sqlite {
+                writer, waiting, ..
+            } => {
+                let begun = writer.begin_with("begin immediate");
+                Ok(Work::Sqlite(waiting[0].during(begun).await?))
             }
             Self::Postgres(server) => server.begin("begin").await,
         }
@@ -370,7 +435,9 @@ impl Database {
     /// Begins work that reads: all its statements see one state.
     pub async fn read(&self) -> Result<Work, sqlx::Error> {
         match self {
-            Self::Sqlite { readers, .. } => Ok(Work::Sqlite(readers.begin().await?)),
+            Self::Sqlite {
+                readers, waiting, ..
+            } => Ok(Work::Sqlite(waiting[1].during(readers.begin()).await?)),
             Self::Postgres(server) => {
                 let begin = "begin transaction isolation level repeatable read read only";
                 server.begin(begin).await
@@ -381,12 +448,18 @@ impl Database {
     /// Changes something with one statement; how many rows that was.
     pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
         match self {
-            Self::Sqlite { writer, .. } => {
-                let done = statement.for_sqlite().execute(writer).await?;
+            Self::Sqlite {
+                writer, waiting, ..
+            } => {
+                let mut connection = waiting[0].during(writer.acquire()).await?;
+                let done = statement.for_sqlite().execute(&mut *connection).await?;
                 Ok(done.rows_affected())
             }
             Self::Postgres(server) => {
-                let call = statement.for_postgres().execute(&server.pool);
+                let call = async {
+                    let mut connection = server.connection().await?;
+                    statement.for_postgres().execute(&mut *connection).await
+                };
                 let done = within(server.patience, call).await?;
                 Ok(done.rows_affected())
             }
@@ -396,12 +469,18 @@ impl Database {
     /// Every row of one statement's answer.
     pub async fn fetch_all(&self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
         match self {
-            Self::Sqlite { readers, .. } => {
-                let rows = statement.for_sqlite().fetch_all(readers).await?;
+            Self::Sqlite {
+                readers, waiting, ..
+            } => {
+                let mut connection = waiting[1].during(readers.acquire()).await?;
+                let rows = statement.for_sqlite().fetch_all(&mut *connection).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             Self::Postgres(server) => {
-                let call = statement.for_postgres().fetch_all(&server.pool);
+                let call = async {
+                    let mut connection = server.connection().await?;
+                    statement.for_postgres().fetch_all(&mut *connection).await
+                };
                 let rows = within(server.patience, call).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
@@ -411,22 +490,51 @@ impl Database {
     /// The first row of one statement's answer.
     pub async fn fetch_optional(&self, statement: Statement) -> Result<Option<Row>, sqlx::Error> {
         match self {
-            Self::Sqlite { readers, .. } => {
-                let row = statement.for_sqlite().fetch_optional(readers).await?;
+            Self::Sqlite {
+                readers, waiting, ..
+            } => {
+                let mut connection = waiting[1].during(readers.acquire()).await?;
+                let row = statement
+                    .for_sqlite()
+                    .fetch_optional(&mut *connection)
+                    .await?;
                 Ok(row.map(Row::Sqlite))
             }
             Self::Postgres(server) => {
-                let call = statement.for_postgres().fetch_optional(&server.pool);
+                let call = async {
+                    let mut connection = server.connection().await?;
+                    statement
+                        .for_postgres()
+                        .fetch_optional(&mut *connection)
+                        .await
+                };
                 let row = within(server.patience, call).await?;
                 Ok(row.map(Row::Postgres))
             }
         }
     }
 
+    /// The pools as they stand. It asks no database.
+    pub fn pools(&self) -> Vec<PoolState> {
+        match self {
+            Self::Sqlite {
+                writer,
+                readers,
+                waiting,
+            } => vec![
+                state("writer", writer, &waiting[0]),
+                state("readers", readers, &waiting[1]),
+            ],
+            Self::Postgres(server) => vec![state("postgres", &server.pool, &server.waiting)],
+        }
+    }
+
     /// Closes every connection.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite {
+                writer, readers, ..
+            } => {
                 readers.close().await;
                 writer.close().await;
             }

@@ -37,12 +37,13 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::SqliteError;
 use tokio::sync::OnceCell;
 
-use self::database::{Database, Server, Statement};
+use self::database::{Database, Server, Statement, Waiting};
 use self::owner::Owner;
 use self::postgres::Session;
 use crate::record::RunId;
 
 pub use self::care::OldRun;
+pub use self::database::PoolState;
 pub use self::incoming::PackedRun;
 pub use self::nova::{Embedding, Remembered, TurnDetail};
 pub use self::statistics::{Figures, Level, OfDay, Pages, StoredModel, Sum, place_behind};
@@ -191,7 +192,11 @@ impl Store {
             let address = postgres::address(&pool);
             let patience = options.statement_timeout + options.connect_timeout;
             return Ok(Self {
-                database: Database::Postgres(Server { pool, patience }),
+                database: Database::Postgres(Server {
+                    pool,
+                    patience,
+                    waiting: Waiting::default(),
+                }),
                 place: Arc::new(Place::Server {
                     address,
                     owner: OnceCell::new(),
@@ -210,7 +215,11 @@ impl Store {
             owner: OnceCell::new(),
         });
         Ok(Self {
-            database: Database::Sqlite { writer, readers },
+            database: Database::Sqlite {
+                writer,
+                readers,
+                waiting: <[Waiting; 2]>::default(),
+            },
             place: Arc::new(place),
         })
     }
@@ -225,6 +234,11 @@ impl Store {
     /// Writes out what is pending and closes the database.
     pub async fn close(&self) {
         self.database.close().await;
+    }
+
+    /// Its pools of connections as they stand, without asking it.
+    pub fn pools(&self) -> Vec<PoolState> {
+        self.database.pools()
     }
 
     /// Which database it is.

@@ -7,7 +7,7 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::{HeaderValue, StatusCode, header};
-use poem::{Endpoint, IntoResponse, Request, Response};
+use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
 use rust_embed::RustEmbed;
 use serde::Serialize;
 
@@ -133,7 +133,15 @@ pub async fn with_error_pages<E: Endpoint>(
     }
     match endpoint.call(request).await {
         Ok(response) => Ok(response.into_response()),
-        Err(error) => error_page(error),
+        Err(error) => {
+            // By it the request is counted.
+            let route = error.data::<PathPattern>().cloned();
+            let mut response = error_page(error)?;
+            if let Some(route) = route {
+                response.set_data(route);
+            }
+            Ok(response)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use ollama_benchmarker::config::{BackendConfig, Config, ConfigError, Overrides};
 use serde_json::Value;
 
 /// Which rooms each room may name; `main` and `lib` only open doors.
-const MAY_KNOW: [(&str, &[&str]); 19] = [
+const MAY_KNOW: [(&str, &[&str]); 20] = [
     ("clock", &[]),
     ("version", &[]),
     ("record", &[]),
@@ -34,6 +34,7 @@ const MAY_KNOW: [(&str, &[&str]); 19] = [
     ),
     ("store", &["record"]),
     ("exchange", &["record"]),
+    ("telemetry", &["record"]),
     (
         "app",
         &[
@@ -49,6 +50,7 @@ const MAY_KNOW: [(&str, &[&str]); 19] = [
             "reference",
             "run",
             "store",
+            "telemetry",
             "version",
         ],
     ),

@@ -16,4 +16,5 @@ mod nova;
 mod real_model;
 mod reference;
 mod support;
+mod telemetry;
 mod web;

@@ -127,6 +127,7 @@ impl TurnExecution {
         match errand {
             Errand::Keep(step) => {
                 let hurry = &self.app.inner.stopping;
+                self.app.metrics().step_ended(&step);
                 persist(hurry, || store.save_step(id, &step)).await?;
                 let step = NovaStep {
                     chunks: None,
@@ -219,6 +220,7 @@ impl TurnExecution {
             tracing::error!(%error, "the end of the turn could not be stored");
         }
         tracing::info!(status = response.status.as_str(), "the turn ended");
+        self.app.metrics().turn_ended(turn.pipeline, &response);
         for step in &mut response.steps {
             step.chunks = None;
         }
@@ -269,6 +271,7 @@ impl App {
         });
         let now = time_of_day();
         turn.finished_at = Some(now);
+        self.metrics().turn_ended(turn.pipeline, &turn.response);
         if let Err(error) = store.finish_turn(&turn, now, |_| ()).await {
             tracing::error!(%error, "the end of the turn could not be stored");
         }
