@@ -1,6 +1,7 @@
 //! What a running server tells those who watch it, as a scraper sees it.
 
 mod access;
+mod dashboard;
 mod figures;
 
 use std::collections::{BTreeMap, BTreeSet};
