@@ -52,7 +52,7 @@ use crate::run::events::EventLogs;
 use crate::run::plan::Plan;
 use crate::run::queue::{Queue, Ticket};
 use crate::store::{ServerOptions, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 
 pub use self::calibration::{CalibrationPlan, start_reference};
 pub use self::care::days_ago;
@@ -109,6 +109,8 @@ struct Inner {
     care: Notify,
     /// What is counted for those who watch from outside.
     metrics: Arc<Metrics>,
+    /// What is told to a collector.
+    traces: Arc<Traces>,
     /// Bytes of the database, and when that was asked.
     database_bytes: tokio::sync::Mutex<Option<(Instant, Option<u64>)>>,
     /// How large the database is, and when that was asked.
@@ -153,7 +155,9 @@ impl App {
             settings: config.backends.clone(),
         };
         let agents = Agents::new(&config, &engine)?;
-        let metrics = Metrics::new(metrics::servers(&engine.backends, &config));
+        let servers = metrics::servers(&engine.backends, &config);
+        let traces = Traces::from_environment(servers.clone())?;
+        let metrics = Metrics::new(servers);
         let inner = Inner {
             store,
             agents,
@@ -171,6 +175,7 @@ impl App {
             unsaved: Mutex::default(),
             care: Notify::new(),
             metrics: Arc::new(metrics),
+            traces: Arc::new(traces),
             database_bytes: tokio::sync::Mutex::default(),
             database: tokio::sync::Mutex::default(),
             watchers: Arc::new(Semaphore::new(config.limits.max_watchers)),
@@ -323,6 +328,7 @@ impl App {
             run.queue_position = None;
             run.finished_at = Some(time_of_day());
             self.inner.metrics.run_ended(&run, None);
+            self.inner.traces.run_ended(&run);
             if let Err(error) = self.inner.store.update_run(&run).await {
                 tracing::error!(%id, %error, "the run could not be stored");
             }
@@ -411,6 +417,11 @@ impl App {
             );
         }
         self.inner.store.close().await;
+        let traces = Arc::clone(&self.inner.traces);
+        let told = tokio::task::spawn_blocking(move || traces.close()).await;
+        if let Err(error) = told {
+            tracing::debug!(%error, "the last traces were not exported");
+        }
     }
 
     fn active(&self) -> MutexGuard<'_, HashMap<RunId, Active>> {

@@ -7,6 +7,7 @@ use crate::backend::BackendError;
 use crate::record::FieldError;
 use crate::run::queue::QueueFull;
 use crate::store::StoreError;
+use crate::telemetry::TracingError;
 
 /// Why something could not be done. `api` and `web` turn each into a status and a text.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum AppError {
     /// The program could not be set up.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
+    /// Traces cannot be exported as the environment says.
+    #[error(transparent)]
+    Tracing(#[from] TracingError),
     /// Too many runs wait.
     #[error("{waiting} runs wait already; try again later")]
     QueueFull {

@@ -125,6 +125,7 @@ impl Execution {
         }
         let took = self.started.map(|it| it.elapsed().as_secs_f64());
         self.app.metrics().run_ended(&self.run, took);
+        self.app.inner.traces.run_ended(&self.run);
         self.announce_end();
         drop(ticket);
         self.app.inner.logs.close(&self.run.id);
@@ -233,6 +234,7 @@ impl Execution {
         let (store, id) = (self.app.inner.store.clone(), self.run.id.clone());
         let result = &finished.result;
         self.app.metrics().request_ended(result);
+        self.app.inner.traces.request_ended(&id, index, result);
         if let Some(gaps) = self.gaps.get_mut(finished.model) {
             gaps.add(result);
         }

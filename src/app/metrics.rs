@@ -24,9 +24,17 @@ pub(super) fn servers(backends: &Backends, config: &Config) -> Servers {
         };
         let operation = if is_chat { "chat" } else { "text_completion" };
         let provider = backend.kind();
+        let uri = backend.url().parse::<hyper::Uri>().unwrap_or_default();
+        let standard = match uri.scheme_str() {
+            Some("https") => Some(443),
+            Some("http") => Some(80),
+            _ => None,
+        };
         let served = ServedBy {
             provider,
             operation,
+            address: uri.host().unwrap_or_default().to_owned(),
+            port: uri.port_u16().or(standard),
         };
         (backend.name().to_owned(), served)
     });

@@ -232,6 +232,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         error.downcast_ref::<AppError>(),
         Some(
             AppError::Invalid(_)
+                | AppError::Tracing(_)
                 | AppError::UnknownModel { .. }
                 | AppError::UnknownBackend { .. }
                 | AppError::UnknownId { .. }

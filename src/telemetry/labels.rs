@@ -19,6 +19,10 @@ pub struct ServedBy {
     pub provider: &'static str,
     /// What is asked of it: `text_completion` or `chat` (`gen_ai.operation.name`).
     pub operation: &'static str,
+    /// Where it listens: a name or an address (`server.address`).
+    pub address: String,
+    /// Its port (`server.port`), where it is known.
+    pub port: Option<u16>,
 }
 
 /// What serves the models of each backend, by the backend's name.
@@ -150,6 +154,8 @@ mod tests {
         let server = ServedBy {
             provider: "reference",
             operation: "text_completion",
+            address: "127.0.0.1".into(),
+            port: None,
         };
         let models = Models::new([("reference".to_owned(), server)].into());
         let first = models.labels("a", "reference");

@@ -14,8 +14,8 @@ use super::labels::{
     StepLabels, TokenLabel, TurnLabels, method,
 };
 use crate::record::{
-    BenchmarkResponse, BenchmarkResult, Chunks, ErrorInfo, NovaPipeline, NovaResponse, NovaStep,
-    Status, Throughput, Timing,
+    BenchmarkResponse, BenchmarkResult, Chunks, ErrorInfo, NovaStep, NovaTurn, Status, Throughput,
+    Timing,
 };
 
 /// Prefix of the names that are this program's own.
@@ -389,9 +389,10 @@ impl Metrics {
     }
 
     /// A turn of agents has ended.
-    pub fn turn_ended(&self, pipeline: NovaPipeline, response: &NovaResponse) {
+    pub fn turn_ended(&self, turn: &NovaTurn) {
+        let response = &turn.response;
         let labels = TurnLabels {
-            pipeline: pipeline.as_str(),
+            pipeline: turn.pipeline.as_str(),
             status: response.status.as_str(),
         };
         self.turns.get_or_create(&labels).inc();

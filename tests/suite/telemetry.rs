@@ -3,6 +3,7 @@
 mod access;
 mod dashboard;
 mod figures;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 

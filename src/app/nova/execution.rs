@@ -16,9 +16,8 @@ use crate::nova::budget::TokenRate;
 use crate::nova::core::{Conversation, Message, Outcome, Setting};
 use crate::nova::turn::{Embedded, Errand, Placed, Voice};
 use crate::record::{
-    ErrorCode, ErrorInfo, MemoryDocument, MemoryScope, ModelName, NovaEvent, NovaResponse,
-    NovaRole, NovaSession, NovaStatus, NovaStep, NovaTurn, RunId, SessionSummary, TurnFinished,
-    TurnStarted, TurnStep,
+    ErrorCode, ErrorInfo, MemoryDocument, MemoryScope, ModelName, NovaEvent, NovaRole, NovaSession,
+    NovaStatus, NovaStep, NovaTurn, RunId, SessionSummary, TurnFinished, TurnStarted, TurnStep,
 };
 use crate::run::events::EventLog;
 use crate::store::{Embedding, Remembered, StoreError, TurnDetail};
@@ -201,10 +200,10 @@ impl TurnExecution {
         response.turn_id = before.turn_id.clone();
         response.state.turns = self.turn.number;
         self.turn.finished_at = Some(time_of_day());
-        self.turn.response = NovaResponse {
-            steps: Vec::new(),
-            ..response.clone()
-        };
+        self.turn.response = response.clone();
+        self.app.metrics().turn_ended(&self.turn);
+        self.app.inner.traces.turn_ended(&self.turn);
+        self.turn.response.steps.clear();
         let now = time_of_day();
         let (store, turn) = (&self.app.inner.store, &self.turn);
         let hurry = &self.app.inner.stopping;
@@ -220,7 +219,6 @@ impl TurnExecution {
             tracing::error!(%error, "the end of the turn could not be stored");
         }
         tracing::info!(status = response.status.as_str(), "the turn ended");
-        self.app.metrics().turn_ended(turn.pipeline, &response);
         for step in &mut response.steps {
             step.chunks = None;
         }
@@ -271,7 +269,8 @@ impl App {
         });
         let now = time_of_day();
         turn.finished_at = Some(now);
-        self.metrics().turn_ended(turn.pipeline, &turn.response);
+        self.metrics().turn_ended(&turn);
+        self.inner.traces.turn_ended(&turn);
         if let Err(error) = store.finish_turn(&turn, now, |_| ()).await {
             tracing::error!(%error, "the end of the turn could not be stored");
         }
