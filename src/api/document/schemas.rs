@@ -1,5 +1,7 @@
 //! The schemas of the document, mended where the generator says less than `serde` does.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 /// Objects of requests that refuse fields they do not know (`deny_unknown_fields`).
@@ -27,16 +29,24 @@ const STRICT: [&str; 18] = [
 /// A duration of Go, such as `1h30m`.
 const DURATION: &str = r"^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$";
 
+/// The type of what a reference is to, where it has one.
+type Types = HashMap<String, Value>;
+
 /// Mends every schema.
 pub fn mend(schemas: &mut Map<String, Value>) {
-    for (name, schema) in schemas.iter_mut() {
-        let has_choices = schema.get("oneOf").or(schema.get("anyOf")).is_some();
-        if has_choices && let Some(schema) = schema.as_object_mut() {
-            // The generator calls every choice an object, also one between a number and a text.
+    for schema in schemas.values_mut().filter_map(Value::as_object_mut) {
+        // The generator calls every choice an object, also one between a number and a text.
+        if schema.contains_key("oneOf") || schema.contains_key("anyOf") {
             schema.remove("type");
         }
-        let strict = STRICT.contains(&name.as_str());
-        mend_object(schema, strict);
+    }
+    let types = schemas.iter().filter_map(|(name, schema)| {
+        let reference = format!("#/components/schemas/{name}");
+        Some((reference, schema.get("type")?.clone()))
+    });
+    let types: Types = types.collect();
+    for (name, schema) in schemas.iter_mut() {
+        mend_object(schema, STRICT.contains(&name.as_str()), &types);
     }
     if let Some(text) = schemas
         .get_mut("KeepAlive")
@@ -61,7 +71,7 @@ fn nothing() -> Value {
     json!({ "enum": [null] })
 }
 
-fn mend_object(schema: &mut Value, is_strict: bool) {
+fn mend_object(schema: &mut Value, is_strict: bool, types: &Types) {
     let mut required: Vec<String> = schema
         .get("required")
         .and_then(Value::as_array)
@@ -70,7 +80,7 @@ fn mend_object(schema: &mut Value, is_strict: bool) {
         .unwrap_or_default();
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, property) in properties.into_iter().flatten() {
-        mend_property(property, required.contains(name));
+        mend_property(property, required.contains(name), types);
         if is_strict && property.get("default").is_some() {
             required.retain(|it| it != name);
         }
@@ -88,7 +98,7 @@ fn mend_object(schema: &mut Value, is_strict: bool) {
     }
 }
 
-fn mend_property(property: &mut Value, is_required: bool) {
+fn mend_property(property: &mut Value, is_required: bool, types: &Types) {
     bound(property);
     if let Some(default) = property.get_mut("default") {
         forget_nulls(default);
@@ -113,7 +123,13 @@ fn mend_property(property: &mut Value, is_required: bool) {
         property.remove("allOf");
     }
     if may_be_null {
-        // `nullable` counts only beside a `type`, and takes nothing back that a part says.
+        // `nullable` counts only beside a `type`, and takes nothing back that a part says. Some generators
+        // go by the one and some by the other.
+        let named = reference["$ref"].as_str().and_then(|it| types.get(it));
+        if let Some(named) = named {
+            property["type"] = named.clone();
+            property["nullable"] = true.into();
+        }
         property["oneOf"] = json!([reference, nothing()]);
     } else {
         // What a part repeats is said by the property itself.

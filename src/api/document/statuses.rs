@@ -48,7 +48,7 @@ fn can_fail(method: &str, path: &str, operation: &Value, status: u16) -> bool {
     match status {
         // A request that names no host, or a foreign one, is refused everywhere, and so is one too many.
         400 | 403 | 500 | 503 => true,
-        401 => path.starts_with("/api"),
+        401 => path.starts_with("/api") || path == "/metrics",
         404 => path.contains('{') || is(&NAMING),
         408 | 413 | 415 => has_body && !is_import,
         409 => is(&IN_CONFLICT),
