@@ -68,6 +68,7 @@ fn write_all(command: &Command, folder: &Path) -> Result<(), Usage> {
 fn page(command: &Command) -> clap_mangen::Man {
     clap_mangen::Man::new(command.clone())
         .source(format!("{PROGRAM} {}", version::VERSION))
-        .date(version::DAY.unwrap_or_default())
+        // An empty one would be left out, and what stands behind it be taken for the date.
+        .date(version::DAY.unwrap_or("undated"))
         .manual("Ollama Benchmarker")
 }

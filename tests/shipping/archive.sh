@@ -12,7 +12,7 @@ fail() {
 }
 
 make() {
-  SOURCE_DATE_EPOCH=1700000000 .ci/release --profile dev --output "$folder/$1" >/dev/null
+  SOURCE_DATE_EPOCH=1700000000 COMPRESSION=1 .ci/release --profile dev --output "$folder/$1" >/dev/null
 }
 
 # What an archive holds does not depend on when and where it is made.
@@ -54,7 +54,7 @@ groff -man -Tascii man/ollama-benchmarker-run.1 | grep --quiet 'until-decided' |
 completed=$(bash --norc -c '
   source completions/ollama-benchmarker.bash
   COMP_WORDS=(ollama-benchmarker stat) COMP_CWORD=1
-  _ollama-benchmarker ollama-benchmarker stat ollama-benchmarker
+  $(complete -p ollama-benchmarker | sed "s/.*-F \([^ ]*\).*/\1/") ollama-benchmarker stat ollama-benchmarker
   echo "${COMPREPLY[@]}"')
 [ "$completed" = statistics ] || fail "bash completes \`stat\` to \`$completed\`"
 for file in _ollama-benchmarker ollama-benchmarker.fish ollama-benchmarker.elv _ollama-benchmarker.ps1; do
