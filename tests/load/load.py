@@ -231,8 +231,8 @@ def main():
     elif chosen.what == "limits":
         limits.main(check, table, crowd=1000)
     else:
-        locust(users=40, seconds=4)
-        soak(runs=60, at_once=BACKENDS)
+        locust(users=40, seconds=3)
+        soak(runs=40, at_once=BACKENDS)
         limits.main(check, table, crowd=100)
     for message in wrong[:20]:
         print(f"load: {message}", file=sys.stderr)
