@@ -234,6 +234,8 @@ async fn a_client_that_stops_reading_loses_its_place_and_finds_the_rest() {
     let mut answer = vec![0; 4096];
     let length = slow.read(&mut answer).await.unwrap();
     answer.truncate(length);
+    // Who waits for it for two seconds is told to come back, and does.
+    while server.get("/healthz").await.status == 503 {}
     let run = server.ended(id).await;
     assert_eq!(run["status"], "completed");
     // Nothing more comes than what had been sent.
