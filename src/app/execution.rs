@@ -109,15 +109,13 @@ impl Execution {
     /// Carries the run out; tells `ended` when its record is final.
     pub async fn carry_out(mut self, mut ticket: Ticket, ended: watch::Sender<bool>) {
         let begun = Instant::now();
-        let cut = match self.wait(&mut ticket).await {
-            Some(cut) => Some(cut),
-            None => {
-                self.started = Some(Instant::now());
-                let waited = begun.elapsed().as_secs_f64();
-                self.app.metrics().run_started(waited);
-                self.measure().await
-            }
-        };
+        let mut cut = self.wait(&mut ticket).await;
+        if cut.is_none() {
+            self.started = Some(Instant::now());
+            let waited = begun.elapsed().as_secs_f64();
+            self.app.metrics().run_started(waited);
+            cut = self.measure().await;
+        }
         self.finish(cut);
         // Stored before it is announced, like every result.
         if !self.complete().await {

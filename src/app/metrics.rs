@@ -72,7 +72,11 @@ impl App {
         let inner = &self.inner;
         let [runs, calls] = inner.queue.loads().map(work);
         let unsaved_runs = self.unsaved_count();
-        let waiting_results = self.active().values().map(|it| it.waiting_results()).sum();
+        let waiting_results = self
+            .active()
+            .values()
+            .map(super::Active::waiting_results)
+            .sum();
         Snapshot {
             runs,
             calls,

@@ -90,8 +90,8 @@ pub struct Server {
 
 impl Server {
     async fn begin(&self, begin: &'static str) -> Result<Work, sqlx::Error> {
-        let begun = self.waiting.during(self.pool.begin_with(begin));
-        let work = within(self.patience, begun).await?;
+        let opening = self.waiting.during(self.pool.begin_with(begin));
+        let work = within(self.patience, opening).await?;
         Ok(Work::Postgres(work, self.patience))
     }
 

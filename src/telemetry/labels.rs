@@ -98,6 +98,10 @@ pub struct TokenLabel {
 
 /// A request to this server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are the names of the labels, which conventions fix"
+)]
 pub struct HttpLabels {
     /// Its method.
     pub http_request_method: &'static str,

@@ -1,5 +1,7 @@
 //! What a running server tells those who watch it, as a scraper sees it.
 
+#![expect(clippy::float_cmp, reason = "counts are whole numbers")]
+
 mod access;
 mod dashboard;
 mod figures;

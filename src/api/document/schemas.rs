@@ -108,8 +108,11 @@ fn mend_property(property: &mut Value, is_required: bool, types: &Types) {
     {
         property.remove("default");
     }
-    let part = property.pointer("/allOf/0").filter(is_reference).cloned();
-    let reference = part.or_else(|| is_reference(&&*property).then(|| property.clone()));
+    let part = property
+        .pointer("/allOf/0")
+        .filter(|it| is_reference(it))
+        .cloned();
+    let reference = part.or_else(|| is_reference(property).then(|| property.clone()));
     let may_be_null = !is_required && property.get("default").is_none();
     let Some(reference) = reference else {
         // A field that need not be there is written as null when it is not.
@@ -137,7 +140,7 @@ fn mend_property(property: &mut Value, is_required: bool, types: &Types) {
     }
 }
 
-fn is_reference(schema: &&Value) -> bool {
+fn is_reference(schema: &Value) -> bool {
     schema.get("$ref").is_some()
 }
 

@@ -76,14 +76,14 @@ pub fn mend(method: &str, path: &str, operation: &mut Value) {
         "401",
         "WWW-Authenticate",
         "`Bearer`: how a token is sent.",
-        json!({ "type": "string" }),
+        &json!({ "type": "string" }),
     );
     name_header(
         responses,
         "429",
         "Retry-After",
         "Seconds to wait before trying again.",
-        json!({ "type": "integer", "minimum": 0 }),
+        &json!({ "type": "integer", "minimum": 0 }),
     );
     if path == "/api/benchmarks/export" {
         name_header(
@@ -91,7 +91,7 @@ pub fn mend(method: &str, path: &str, operation: &mut Value) {
             "200",
             "Content-Disposition",
             "The name that a file of it would have.",
-            json!({ "type": "string" }),
+            &json!({ "type": "string" }),
         );
     }
 }
@@ -101,7 +101,7 @@ fn name_header(
     status: &str,
     name: &str,
     description: &str,
-    schema: Value,
+    schema: &Value,
 ) {
     if let Some(response) = responses.get_mut(status) {
         response["headers"][name] =

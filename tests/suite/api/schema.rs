@@ -97,7 +97,7 @@ impl Check<'_> {
             found.push(format!("{place}: {value} is no {}", schema["type"]));
             return;
         }
-        self.bounds(schema, value, place, found);
+        Self::bounds(schema, value, place, found);
         for (index, item) in value.as_array().into_iter().flatten().enumerate() {
             if schema["items"].is_object() {
                 let place = format!("{place}/{index}");
@@ -120,7 +120,7 @@ impl Check<'_> {
     }
 
     /// Whether a number, a text and a list are as large as they may be. Patterns are for the fuzzer.
-    fn bounds(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+    fn bounds(schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
         let size = match value {
             Value::Number(number) => number.as_f64(),
             Value::String(text) => Some(text.chars().count() as f64),

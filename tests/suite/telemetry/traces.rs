@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use assert_cmd::Command;
-use ollama_benchmarker::record::{BenchmarkResponse, NovaResponse};
+use ollama_benchmarker::record::{BenchmarkResponse, BenchmarkResult, NovaResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -29,7 +29,7 @@ struct Collector {
 type Got = Arc<Mutex<Vec<Vec<u8>>>>;
 
 #[handler]
-async fn take(request: &Request, body: Vec<u8>, got: poem::web::Data<&Got>) {
+fn take(request: &Request, body: Vec<u8>, got: poem::web::Data<&Got>) {
     let kind = request.content_type().unwrap_or_default();
     assert_eq!(kind, "application/x-protobuf");
     got.lock().unwrap().push(body);
@@ -105,6 +105,33 @@ fn nanos(at: chrono::DateTime<chrono::Utc>) -> u64 {
     u64::try_from(at.timestamp_nanos_opt().unwrap()).unwrap()
 }
 
+/// That the span of a request says what its result says.
+#[track_caller]
+fn tells(span: &Span, result: &BenchmarkResult) {
+    assert_eq!(span.name, format!("text_completion {}", result.model));
+    assert_eq!(span.kind, 3, "a client");
+    let took = (span.end_time_unix_nano - span.start_time_unix_nano) as f64 / 1e9;
+    let total = result.timing.total_time.unwrap_or_default();
+    assert!((took - total).abs() < 1e-6, "{took} {total}");
+    let own = attributes(&span.attributes);
+    assert_eq!(own["gen_ai.operation.name"], "text_completion");
+    assert_eq!(own["gen_ai.provider.name"], "reference");
+    assert_eq!(own["gen_ai.request.model"], result.model);
+    assert_eq!(own["server.address"], "127.0.0.1");
+    assert!(own["server.port"].parse::<u16>().unwrap() > 0);
+    let code = result.error.as_ref().map(|it| it.code.as_str());
+    assert_eq!(own.get("error.type").map(String::as_str), code);
+    let is_error = span.status.as_ref().is_some_and(|it| it.code == 2);
+    assert_eq!(is_error, code.is_some());
+    let tokens = result.throughput.output_tokens.map(|it| it.to_string());
+    assert_eq!(own.get("gen_ai.usage.output_tokens"), tokens.as_ref());
+    let first = result.timing.time_to_first_chunk.map(|it| it.to_string());
+    assert_eq!(
+        own.get("gen_ai.response.time_to_first_chunk"),
+        first.as_ref()
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_a_trace_with_a_span_a_request() {
     let collector = Collector::start().await;
@@ -156,28 +183,7 @@ async fn a_run_is_a_trace_with_a_span_a_request() {
         let (span, _) = spans.iter().find(begins).unwrap();
         assert_eq!(span.trace_id, root.trace_id);
         assert_eq!(span.parent_span_id, root.span_id);
-        assert_eq!(span.name, format!("text_completion {}", result.model));
-        assert_eq!(span.kind, 3, "a client");
-        let took = (span.end_time_unix_nano - span.start_time_unix_nano) as f64 / 1e9;
-        let total = result.timing.total_time.unwrap_or_default();
-        assert!((took - total).abs() < 1e-6, "{took} {total}");
-        let own = attributes(&span.attributes);
-        assert_eq!(own["gen_ai.operation.name"], "text_completion");
-        assert_eq!(own["gen_ai.provider.name"], "reference");
-        assert_eq!(own["gen_ai.request.model"], result.model);
-        assert_eq!(own["server.address"], "127.0.0.1");
-        assert!(own["server.port"].parse::<u16>().unwrap() > 0);
-        let code = result.error.as_ref().map(|it| it.code.as_str());
-        assert_eq!(own.get("error.type").map(String::as_str), code);
-        let is_error = span.status.as_ref().is_some_and(|it| it.code == 2);
-        assert_eq!(is_error, code.is_some());
-        let tokens = result.throughput.output_tokens.map(|it| it.to_string());
-        assert_eq!(own.get("gen_ai.usage.output_tokens"), tokens.as_ref());
-        let first = result.timing.time_to_first_chunk.map(|it| it.to_string());
-        assert_eq!(
-            own.get("gen_ai.response.time_to_first_chunk"),
-            first.as_ref()
-        );
+        tells(span, result);
     }
     let told = format!("{spans:?}");
     assert!(!told.contains("secret") && !told.contains("messages"));
