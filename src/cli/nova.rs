@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use futures_util::StreamExt;
+use serde::Deserialize;
 
 use super::show::parse_id;
 use super::{Exit, Usage, parameters, signals, values};
@@ -52,6 +53,19 @@ struct Ask {
     /// Write the answer at once, when it is whole
     #[arg(long)]
     no_stream: bool,
+    /// The answer as a text, or everything of the turn for programs, when it is whole
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = values::choice::<AnswerFormat>(&["text", "json"]))]
+    format: AnswerFormat,
+}
+
+/// What is written of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AnswerFormat {
+    /// The answer.
+    Text,
+    /// The whole response.
+    Json,
 }
 
 impl Nova {
@@ -68,7 +82,7 @@ impl Ask {
         let request = self.request()?;
         let signal = signals::listen().context("cannot listen for signals")?;
         let app = App::open(config).await?;
-        let told = follow(&app, request, signal, self.no_stream).await;
+        let told = follow(&app, request, signal, self.screen()).await;
         app.shutdown().await;
         let Some((response, interrupted)) = told? else {
             return Ok(Exit::Interrupted);
@@ -79,6 +93,15 @@ impl Ask {
             NovaStatus::Cancelled | NovaStatus::Interrupted => Exit::Interrupted,
             NovaStatus::Failed | NovaStatus::Running => Exit::Failed,
         })
+    }
+
+    fn screen(&self) -> Screen {
+        Screen {
+            format: self.format,
+            streams: !self.no_stream && self.format == AnswerFormat::Text,
+            wrote: false,
+            is_open: false,
+        }
     }
 
     fn request(&self) -> Result<NovaRequest, Usage> {
@@ -100,7 +123,7 @@ async fn follow(
     app: &App,
     request: NovaRequest,
     signal: impl Future<Output = ()>,
-    no_stream: bool,
+    mut screen: Screen,
 ) -> anyhow::Result<Option<(NovaResponse, bool)>> {
     tokio::pin!(signal);
     let turn = tokio::select! {
@@ -109,11 +132,6 @@ async fn follow(
     };
     let id = turn.response.turn_id;
     let mut events = app.own_turn_events(&id, None).await?;
-    let mut screen = Screen {
-        streams: !no_stream,
-        wrote: false,
-        is_open: false,
-    };
     let mut interrupted = false;
     loop {
         tokio::select! {
@@ -138,6 +156,7 @@ async fn stop(app: &App, id: &crate::record::RunId) -> Result<(), AppError> {
 
 /// What is shown of a turn.
 struct Screen {
+    format: AnswerFormat,
     streams: bool,
     /// Part of the answer is on standard output already.
     wrote: bool,
@@ -197,6 +216,10 @@ impl Screen {
 
     fn finish(&self, response: &NovaResponse) -> io::Result<()> {
         let mut out = io::stdout().lock();
+        if self.format == AnswerFormat::Json {
+            serde_json::to_writer_pretty(&mut out, response)?;
+            return writeln!(out);
+        }
         if !self.wrote {
             out.write_all(values::visible(&response.text).as_bytes())?;
         }

@@ -14,6 +14,7 @@ mod exchange;
 mod history;
 mod id;
 mod load;
+mod manner;
 mod model;
 mod nova;
 mod objective;
@@ -45,6 +46,7 @@ pub use exchange::{ExportFormat, ExportQuery, ImportError, ImportReport};
 pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
 pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STAGES, MOST_STREAMS};
+pub use manner::{Execution, KeepAlive, Think, ThinkLevel};
 pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
 pub use nova::{
     Contributed, DifferenceKind, JsonOutcome, MOST_ITERATIONS, MemoryDocument, MemoryPage,
@@ -60,9 +62,7 @@ pub use objective::{Goodput, Objective, ObjectiveOutcome, Relation, Statistic};
 pub use parameters::Parameters;
 pub use prompt::{NewPrompt, SavedPrompt};
 pub use replay::{LiveTurn, PinnedCall, ReplayMode, SessionBenchmark, SessionReplay, SessionStep};
-pub use request::{
-    BenchmarkRequest, Execution, FieldError, KeepAlive, Limits, Think, ThinkLevel, only_object,
-};
+pub use request::{BenchmarkRequest, FieldError, Limits, only_object};
 pub use response::{
     BenchmarkResponse, Distribution, Environment, Grade, LoadStage, LoadSummary, Location,
     ModelEnvironment, ModelSummaryStatistics, Status, Validity,

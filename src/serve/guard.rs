@@ -83,16 +83,28 @@ impl<E: Endpoint> Endpoint for Guarded<E> {
                 None => self.inner.get_response(request).await,
             };
             harden(&path, response.headers_mut());
-            let route = response.data::<PathPattern>().map(|it| &*it.0);
+            let route = response.data::<PathPattern>().map(|it| template(&it.0));
             let (status, took) = (response.status(), begun.elapsed().as_secs_f64());
             self.metrics
-                .answered(method.as_str(), route, status.as_u16(), took);
+                .answered(method.as_str(), route.as_deref(), status.as_u16(), took);
             log(&method, status, took);
             Ok(response)
         }
         .instrument(span)
         .await
     }
+}
+
+/// A route by the names of its parameters; those of the API are numbered by the framework.
+fn template(pattern: &str) -> String {
+    let first = if pattern.starts_with("/api/models/") {
+        ":name"
+    } else {
+        ":id"
+    };
+    pattern
+        .replace(":param0", first)
+        .replace(":param1", ":turn")
 }
 
 /// Reading is told only to those who look closely; a page asks every few seconds.

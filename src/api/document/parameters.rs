@@ -89,7 +89,8 @@ const LINKS: [Links; 10] = [
 
 /// Bounds the parameters of an operation.
 pub fn mend(path: &str, operation: &mut Value) {
-    let Some(parameters) = operation["parameters"].as_array_mut() else {
+    let parameters = operation.get_mut("parameters");
+    let Some(parameters) = parameters.and_then(Value::as_array_mut) else {
         return;
     };
     // What can be accepted is told by the media types of the answers.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 /// Objects of requests that refuse fields they do not know (`deny_unknown_fields`).
-const STRICT: [&str; 18] = [
+const STRICT: [&str; 19] = [
     "BenchmarkRequest",
     "Cooldown",
     "ForkRequest",
@@ -22,6 +22,7 @@ const STRICT: [&str; 18] = [
     "SessionBenchmark",
     "SessionPatch",
     "SessionReplay",
+    "SessionStep",
     "Synthetic",
     "TurnReplay",
 ];

@@ -4,8 +4,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{QUICK, request};
-use crate::support::{Server, start, start_with};
+use super::{LONG, QUICK, request};
+use crate::support::{Event, Server, start, start_with};
 
 /// Asks for the events of a run over a connection of its own, which takes few bytes unread.
 async fn follow(server: &Server, id: &str) -> TcpStream {
@@ -45,15 +45,30 @@ fn ids(text: &[u8]) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_tell_the_run_from_start_to_end() {
-    let server = start().await;
-    let mut body = request(&[QUICK]);
+/// One request to a model, and all its events. It waits behind another run, so that it is followed before it
+/// begins, however slow the machine is.
+async fn run_followed(server: &Server, model: &str) -> (String, Vec<Event>) {
+    let before = server
+        .post("/api/benchmarks/start", &request(&[LONG]))
+        .await;
+    let mut body = request(&[model]);
     body["repetitions"] = json!(1);
     body["warmup"] = json!(0);
     let started = server.post("/api/benchmarks/start", &body).await;
     let id = started.body["id"].as_str().unwrap();
-    let events = server.events(id, None).await.all().await;
+    let stream = server.events(id, None).await;
+    let cancel = format!(
+        "/api/benchmarks/{}/cancel",
+        before.body["id"].as_str().unwrap()
+    );
+    server.post(&cancel, &json!({})).await;
+    (id.to_owned(), stream.all().await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_tell_the_run_from_start_to_end() {
+    let server = start().await;
+    let (id, events) = run_followed(&server, QUICK).await;
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(
         kinds.iter().find(|kind| **kind != "queued"),
@@ -69,7 +84,7 @@ async fn events_tell_the_run_from_start_to_end() {
         .iter()
         .filter_map(|event| event.data["text"].as_str())
         .collect();
-    let run = server.ended(id).await;
+    let run = server.ended(&id).await;
     assert_eq!(run["results"][0]["response"], text.as_str());
     assert_eq!(events.last().unwrap().data["status"], "completed");
 }
@@ -141,12 +156,7 @@ async fn a_client_that_comes_back_misses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_text_cannot_forge_an_event() {
     let server = start().await;
-    let mut body = request(&["fault-hostile@reference"]);
-    body["repetitions"] = json!(1);
-    body["warmup"] = json!(0);
-    let started = server.post("/api/benchmarks/start", &body).await;
-    let id = started.body["id"].as_str().unwrap();
-    let events = server.events(id, None).await.all().await;
+    let (_, events) = run_followed(&server, "fault-hostile@reference").await;
     let text: String = events
         .iter()
         .filter_map(|event| event.data["text"].as_str())

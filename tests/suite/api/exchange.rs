@@ -227,8 +227,8 @@ async fn an_export_takes_the_filters_of_history_and_goes_on_where_it_ended() {
     for (query, pointer) in [
         ("format=xml", "/format"),
         ("format=csv&canonical=true", "/canonical"),
-        ("ids=1,2", "/id"),
-        ("after=x", "/id"),
+        ("ids=1,2", "/ids"),
+        ("after=x", "/after"),
         ("status=odd", "/status"),
     ] {
         let answer = server.get(&format!("{EXPORT}?{query}")).await;

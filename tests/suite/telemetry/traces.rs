@@ -29,7 +29,7 @@ struct Collector {
 type Got = Arc<Mutex<Vec<Vec<u8>>>>;
 
 #[handler]
-fn take(request: &Request, body: Vec<u8>, got: poem::web::Data<&Got>) {
+fn take(request: &Request, body: Vec<u8>, poem::web::Data(got): poem::web::Data<&Got>) {
     let kind = request.content_type().unwrap_or_default();
     assert_eq!(kind, "application/x-protobuf");
     got.lock().unwrap().push(body);
