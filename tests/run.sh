@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly nextest_version=0.9.143
 # Cases of each operation, in each of the fuzzer's ways.
-readonly fuzz_cases=20
+readonly fuzz_cases=5
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ollama-benchmarker-tests
 built=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 # A picture of every page in every state on every screen, for somebody to look at.
@@ -253,7 +253,7 @@ load() {
 
 # Exported documents, read by MongoDB's own parsers; the one for Rust is in the tests above.
 export_documents() {
-  local program="cargo run --quiet --locked --" models
+  local program=$built/debug/ollama-benchmarker models
   export DATABASE_URL=sqlite:$work/documents.db BENCHMARKER_CALIBRATION__AUTOMATIC=false
   for models in '--model steady@reference --model thinking@reference' '--model fault-truncated@reference'; do
     # The second one fails, which is a document too.
@@ -315,7 +315,7 @@ client_in_rust() {
 }
 
 specification_drift() {
-  cargo run --quiet --locked -- openapi >"$work/openapi.json"
+  "$built/debug/ollama-benchmarker" openapi >"$work/openapi.json"
   diff -u openapi/openapi.json "$work/openapi.json" \
     || die "openapi/openapi.json is not what the program says: cargo run -- openapi > openapi/openapi.json"
 }
@@ -397,7 +397,7 @@ everything() {
   part 'documentation tests' doc_tests
   part 'real model' real_model
   serve page env BENCHMARKER_PORT=0 DATABASE_URL="sqlite:$work/page.db" OLLAMA_HOST=127.0.0.1:9 \
-    NO_COLOR=1 cargo run --quiet --locked -- serve
+    NO_COLOR=1 "$built/debug/ollama-benchmarker" serve
   part 'page in a browser' page page.mjs
   report+=("kept    pictures of every page: $screenshots")
   part 'page that reconnects' page reconnect.mjs
@@ -414,7 +414,7 @@ everything() {
   # Runs that the fuzzer begins are short: no look at the idle machine before each.
   serve fuzzed env BENCHMARKER_PORT=0 DATABASE_URL="sqlite:$work/fuzzed.db" OLLAMA_HOST=127.0.0.1:9 \
     BENCHMARKER_DEFAULT_BACKEND=reference BENCHMARKER_CALIBRATION__AUTOMATIC=false \
-    BENCHMARKER_SAMPLING__BASELINE=0.05 NO_COLOR=1 cargo run --quiet --locked -- serve
+    BENCHMARKER_SAMPLING__BASELINE=0.05 NO_COLOR=1 "$built/debug/ollama-benchmarker" serve
   part 'API against fuzzing' fuzz
   part 'Dockerfile: lint' dockerfile_linter
   part 'workflows: lint' workflow_linter

@@ -62,7 +62,7 @@ pub use objective::{Goodput, Objective, ObjectiveOutcome, Relation, Statistic};
 pub use parameters::Parameters;
 pub use prompt::{NewPrompt, SavedPrompt};
 pub use replay::{LiveTurn, PinnedCall, ReplayMode, SessionBenchmark, SessionReplay, SessionStep};
-pub use request::{BenchmarkRequest, FieldError, Limits, only_object};
+pub use request::{BenchmarkRequest, FieldError, Limits, only_object, only_object_or_null};
 pub use response::{
     BenchmarkResponse, Distribution, Environment, Grade, LoadStage, LoadSummary, Location,
     ModelEnvironment, ModelSummaryStatistics, Status, Validity,

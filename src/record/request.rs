@@ -462,6 +462,20 @@ where
     deserializer.deserialize_map(Objects(PhantomData))
 }
 
+/// The same for a value that may be null.
+pub fn only_object_or_null<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(bound = "T: Deserialize<'de>")]
+    struct Object<T>(#[serde(deserialize_with = "only_object")] T);
+
+    let object = Option::<Object<T>>::deserialize(deserializer)?;
+    Ok(object.map(|it| it.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes an archive of the debug build and looks into it as somebody would who has downloaded it.
+# Makes an archive of the debug build, which is there already, and looks into it as somebody would who has downloaded it.
 #
 #   tests/shipping/archive.sh FOLDER      FOLDER is empty and stays
 set -euo pipefail
@@ -12,7 +12,8 @@ fail() {
 }
 
 make() {
-  SOURCE_DATE_EPOCH=1700000000 COMPRESSION=1 .ci/release --profile dev --output "$folder/$1" >/dev/null
+  SOURCE_DATE_EPOCH=1700000000 COMPRESSION=1 .ci/release --profile dev \
+    --binary "${CARGO_TARGET_DIR:-target}/debug/ollama-benchmarker" --output "$folder/$1" >/dev/null
 }
 
 # What an archive holds does not depend on when and where it is made.

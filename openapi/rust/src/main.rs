@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use progenitor_impl::{GenerationSettings, Generator, InterfaceStyle, TagStyle};
+use serde_json::Value;
 
 /// The longest that a run may be asked to take, seconds. The generator's own 15 would end most of them.
 const TIMEOUT: u64 = 86_400;
@@ -16,7 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(specification), Some(folder)) = (arguments.next(), arguments.next()) else {
         return Err("usage: generate-client SPECIFICATION FOLDER".into());
     };
-    let document = serde_json::from_str(&fs::read_to_string(specification)?)?;
+    let mut document = serde_json::from_str(&fs::read_to_string(specification)?)?;
+    leave_texts_plain(&mut document);
+    let document = serde_json::from_value(document)?;
     let mut settings = GenerationSettings::new();
     settings
         .with_interface(InterfaceStyle::Builder)
@@ -29,4 +32,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(sources.join("lib.rs"), code)?;
     fs::write(Path::new(&folder).join("Cargo.toml"), MANIFEST)?;
     Ok(())
+}
+
+/// Of a text with bounds the generator makes a type of its own, and of two texts with the same bounds two. Here
+/// each is a `String`, and what does not keep its bounds is told by the server.
+fn leave_texts_plain(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if fields.get("type").is_some_and(|it| it == "string") {
+                for bound in ["pattern", "minLength", "maxLength"] {
+                    fields.remove(bound);
+                }
+            }
+            fields.values_mut().for_each(leave_texts_plain);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_texts_plain),
+        _ => {}
+    }
 }

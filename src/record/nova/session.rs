@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::request::check_model;
 use super::{MemoryDocument, NovaPipeline, NovaTurn};
 use crate::record::request::Check;
-use crate::record::{FieldError, Parameters, RunId, only_object};
+use crate::record::{FieldError, Parameters, RunId, only_object, only_object_or_null};
 
 /// Longest title, characters.
 const LONGEST_TITLE: usize = 120;
@@ -36,7 +36,7 @@ pub struct NovaSession {
     /// The pipeline of turns that name none.
     pub pipeline: Option<NovaPipeline>,
     /// Generation parameters of turns that do not set them otherwise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "only_object")]
     pub parameters: Parameters,
     /// What its oldest turns came to, where they do not fit into the context any more.
     #[serde(default)]
@@ -124,7 +124,10 @@ pub struct SessionPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<NovaPipeline>,
     /// Generation parameters of turns that do not set them otherwise, all of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        deserialize_with = "only_object_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub parameters: Option<Parameters>,
 }
 

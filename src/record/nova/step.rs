@@ -5,7 +5,9 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use super::{MemoryDocument, NovaRole, NovaStage};
-use crate::record::{Chunks, Energy, ErrorInfo, Parameters, SystemImpact, Throughput, Timing};
+use crate::record::{
+    Chunks, Energy, ErrorInfo, Parameters, SystemImpact, Throughput, Timing, only_object,
+};
 
 /// One call of an agent.
 #[expect(
@@ -47,7 +49,7 @@ pub struct NovaStep {
     /// Digest of the model's manifest.
     pub digest: Option<String>,
     /// Generation parameters as they were sent, `num_ctx` and `seed` among them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "only_object")]
     pub parameters: Parameters,
     /// JSON schema that the output was asked to follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]

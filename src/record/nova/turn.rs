@@ -7,7 +7,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 
 use super::{MemoryDocument, NovaPipeline, NovaRequest, NovaStage, NovaStep, SessionSummary};
-use crate::record::{ErrorInfo, Parameters, RunId};
+use crate::record::{ErrorInfo, Parameters, RunId, only_object};
 
 /// A turn of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
@@ -56,7 +56,7 @@ pub struct RoleModel {
     #[serde(default)]
     pub digest: Option<String>,
     /// Generation parameters as they were sent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "only_object")]
     pub parameters: Parameters,
     /// Size of its context, tokens.
     pub context_size: u64,
