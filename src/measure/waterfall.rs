@@ -31,8 +31,8 @@ fn since_send(timeline: &Timeline) -> (Vec<WaterfallPart>, Option<String>) {
     let known = told
         .iter()
         .filter_map(|(_, duration)| *duration)
-        .fold(Duration::ZERO, Duration::saturating_add);
-    let Some(rest) = first.checked_sub(known) else {
+        .try_fold(Duration::ZERO, Duration::checked_add);
+    let Some(rest) = known.and_then(|known| first.checked_sub(known)) else {
         let all = part(
             "queue, transport, model load, prompt evaluation and first decode",
             first,
