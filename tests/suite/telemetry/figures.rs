@@ -201,6 +201,11 @@ async fn requests_are_told_apart_by_route_never_by_path() {
 #[tokio::test(flavor = "multi_thread")]
 async fn database_process_and_build_are_told() {
     let server = start().await;
+    // What a start looks after waits for its connection to be opened, and counts as waiting so long.
+    until(&server, |scrape| {
+        scrape.sum("benchmarker_database_waiting", &[]) == 0.0
+    })
+    .await;
     let scrape = Scrape::of(&server).await;
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     assert_eq!(scrape.sum("benchmarker_build_info", &version), 1.0);
