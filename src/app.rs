@@ -304,7 +304,6 @@ impl App {
             live,
             run,
             results,
-            started: None,
             is_behind: false,
             answer_bytes: 0,
             gaps,
@@ -327,8 +326,7 @@ impl App {
             run.status_reason = Some(format!("the program failed in the middle of it: {reason}"));
             run.queue_position = None;
             run.finished_at = Some(time_of_day());
-            self.inner.metrics.run_ended(&run, None);
-            self.inner.traces.run_ended(&run);
+            self.told_run_ended(&run, None);
             if let Err(error) = self.inner.store.update_run(&run).await {
                 tracing::error!(%id, %error, "the run could not be stored");
             }

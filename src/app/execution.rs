@@ -53,8 +53,6 @@ pub struct Execution {
     pub run: BenchmarkResponse,
     /// Where its results wait for the database is told here.
     pub results: Arc<OnceLock<mpsc::WeakSender<Finished>>>,
-    /// When it left the queue; `None` before.
-    pub started: Option<Instant>,
     /// A result could not be stored: it is in the record here and not in the database.
     pub is_behind: bool,
     /// Bytes of all answers so far.
@@ -110,8 +108,8 @@ impl Execution {
     pub async fn carry_out(mut self, mut ticket: Ticket, ended: watch::Sender<bool>) {
         let begun = Instant::now();
         let mut cut = self.wait(&mut ticket).await;
+        let started = cut.is_none().then(Instant::now);
         if cut.is_none() {
-            self.started = Some(Instant::now());
             let waited = begun.elapsed().as_secs_f64();
             self.app.metrics().run_started(waited);
             cut = self.measure().await;
@@ -121,9 +119,8 @@ impl Execution {
         if !self.complete().await {
             self.app.keep_unsaved(self.run.clone());
         }
-        let took = self.started.map(|it| it.elapsed().as_secs_f64());
-        self.app.metrics().run_ended(&self.run, took);
-        self.app.inner.traces.run_ended(&self.run);
+        let took = started.map(|it| it.elapsed().as_secs_f64());
+        self.app.told_run_ended(&self.run, took);
         self.announce_end();
         drop(ticket);
         self.app.inner.logs.close(&self.run.id);

@@ -6,6 +6,7 @@ use super::App;
 use crate::backend::Backends;
 use crate::config::{Config, Endpoint};
 use crate::machine::{self, OwnProcess};
+use crate::record::{BenchmarkResponse, NovaTurn};
 use crate::run::queue::Load;
 use crate::store::PoolState;
 use crate::telemetry::{
@@ -45,6 +46,18 @@ impl App {
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.inner.metrics
+    }
+
+    /// Counts the end of a run, `seconds` after it had started where it had, and tells it to a collector.
+    pub(super) fn told_run_ended(&self, run: &BenchmarkResponse, seconds: Option<f64>) {
+        self.inner.metrics.run_ended(run, seconds);
+        self.inner.traces.run_ended(run);
+    }
+
+    /// The same of a turn of agents.
+    pub(super) fn told_turn_ended(&self, turn: &NovaTurn) {
+        self.inner.metrics.turn_ended(turn);
+        self.inner.traces.turn_ended(turn);
     }
 
     /// Counts somebody who watches events, until the guard is dropped.

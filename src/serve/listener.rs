@@ -107,9 +107,7 @@ impl BoundedListener {
     pub fn connections(&self) -> Connections {
         self.connections.clone()
     }
-}
 
-impl BoundedListener {
     /// A place for one more connection. As long as there is none, those that wait in the kernel are told so.
     async fn place(&mut self) -> io::Result<OwnedSemaphorePermit> {
         loop {

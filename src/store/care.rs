@@ -168,7 +168,7 @@ impl Store {
     /// Gives some of the room of deleted runs back to the disk; whether there is more.
     pub async fn release_some(&self) -> Result<bool, StoreError> {
         match &self.database {
-            Database::Sqlite { writer, .. } => Ok(sqlite::release_some(writer).await?),
+            Database::Sqlite { writer, .. } => Ok(sqlite::release_some(&writer.pool).await?),
             // Its server does so by itself.
             Database::Postgres(_) => Ok(false),
         }
@@ -179,7 +179,7 @@ impl Store {
     pub async fn empty_log(&self) -> Result<bool, StoreError> {
         match (&self.database, &*self.place) {
             (Database::Sqlite { writer, .. }, Place::File { .. }) => {
-                Ok(sqlite::empty_log(writer).await?)
+                Ok(sqlite::empty_log(&writer.pool).await?)
             }
             _ => Ok(true),
         }
@@ -188,7 +188,7 @@ impl Store {
     /// Writes the whole database anew, as small as it can be. Nobody else writes meanwhile.
     pub async fn compact(&self) -> Result<(), StoreError> {
         match &self.database {
-            Database::Sqlite { writer, .. } => Ok(sqlite::compact(writer).await?),
+            Database::Sqlite { writer, .. } => Ok(sqlite::compact(&writer.pool).await?),
             Database::Postgres(_) => Err(StoreError::OfItsServer {
                 what: "compacted",
                 with: "`VACUUM`, which its server does by itself",
@@ -229,7 +229,7 @@ impl Store {
                 "the name is no UTF-8, which SQLite asks for",
             ))
         })?;
-        sqlite::copy_into(readers, place).await?;
+        sqlite::copy_into(&readers.pool, place).await?;
         let written = tokio::task::spawn_blocking(move || partial.become_file(&target)).await;
         written
             .unwrap_or_else(|error| Err(io::Error::other(error)))

@@ -10,9 +10,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{
-    AssertSqlSafe, Decode, PgPool, Pool, Postgres, Row as _, Sqlite, SqlitePool, Transaction, Type,
-};
+use sqlx::{AssertSqlSafe, Decode, Pool, Postgres, Row as _, Sqlite, Transaction, Type};
 
 /// Which language a statement is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,27 +34,63 @@ impl Dialect {
 /// The lock of Postgres under which names are looked up and made: any number that nobody else takes.
 const NAMES_LOCK: i64 = 0x6f6c_6c61_6d61_0001;
 
-/// How many wait for a connection of a pool. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Waiting(Arc<AtomicUsize>);
+/// A pool, with how many wait for one of its connections. Cheap to clone.
+pub struct Connections<D: sqlx::Database> {
+    /// The pool.
+    pub pool: Pool<D>,
+    waiting: Arc<AtomicUsize>,
+}
 
-impl Waiting {
-    /// How many do now.
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+impl<D: sqlx::Database> Clone for Connections<D> {
+    fn clone(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            waiting: Arc::clone(&self.waiting),
+        }
+    }
+}
+
+impl<D: sqlx::Database> Connections<D> {
+    /// Those of a pool; nobody waits yet.
+    pub fn of(pool: Pool<D>) -> Self {
+        Self {
+            pool,
+            waiting: Arc::default(),
+        }
+    }
+
+    async fn acquire(&self) -> Result<PoolConnection<D>, sqlx::Error> {
+        self.waited(self.pool.acquire()).await
+    }
+
+    async fn begin(&self, begin: &'static str) -> Result<Transaction<'static, D>, sqlx::Error> {
+        self.waited(self.pool.begin_with(begin)).await
     }
 
     /// Counts one that waits, until it has what it waits for or gives up.
-    async fn during<T>(&self, acquire: impl Future<Output = T>) -> T {
+    async fn waited<T>(&self, acquire: impl Future<Output = T>) -> T {
         struct Counted<'a>(&'a AtomicUsize);
         impl Drop for Counted<'_> {
             fn drop(&mut self) {
                 self.0.fetch_sub(1, Ordering::Relaxed);
             }
         }
-        self.0.fetch_add(1, Ordering::Relaxed);
-        let _counted = Counted(&self.0);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _counted = Counted(&self.waiting);
         acquire.await
+    }
+
+    fn state(&self, name: &'static str) -> PoolState {
+        let open = self.pool.size();
+        PoolState {
+            name,
+            open,
+            idle: u32::try_from(self.pool.num_idle())
+                .unwrap_or(u32::MAX)
+                .min(open),
+            most: self.pool.options().get_max_connections(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -66,11 +100,9 @@ pub enum Database {
     /// `SQLite` takes one writer at a time: a single connection queues here instead of failing there.
     Sqlite {
         /// The one connection that writes.
-        writer: SqlitePool,
+        writer: Connections<Sqlite>,
         /// Connections that only read.
-        readers: SqlitePool,
-        /// Who waits for the one, and for the others.
-        waiting: [Waiting; 2],
+        readers: Connections<Sqlite>,
     },
     /// Any connection does anything.
     Postgres(Server),
@@ -80,23 +112,16 @@ pub enum Database {
 #[derive(Clone)]
 pub struct Server {
     /// Its connections.
-    pub pool: PgPool,
+    pub connections: Connections<Postgres>,
     /// How long an answer is waited for. The server gives up a statement before that; a server that
     /// does not even do so, such as one that is stopped or out of reach, would be waited for without end.
     pub patience: Duration,
-    /// Who waits for a connection.
-    pub waiting: Waiting,
 }
 
 impl Server {
     async fn begin(&self, begin: &'static str) -> Result<Work, sqlx::Error> {
-        let opening = self.waiting.during(self.pool.begin_with(begin));
-        let work = within(self.patience, opening).await?;
+        let work = within(self.patience, self.connections.begin(begin)).await?;
         Ok(Work::Postgres(work, self.patience))
-    }
-
-    async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.waiting.during(self.pool.acquire()).await
     }
 }
 
@@ -127,17 +152,6 @@ pub struct PoolState {
     pub most: u32,
     /// Who waits for one.
     pub waiting: usize,
-}
-
-fn state<D: sqlx::Database>(name: &'static str, pool: &Pool<D>, waiting: &Waiting) -> PoolState {
-    let open = pool.size();
-    PoolState {
-        name,
-        open,
-        idle: u32::try_from(pool.num_idle()).unwrap_or(u32::MAX).min(open),
-        most: pool.options().get_max_connections(),
-        waiting: waiting.count(),
-    }
 }
 
 /// A value that is bound to a statement. An absent one has a type too: Postgres asks for it.
@@ -422,12 +436,7 @@ impl Database {
     pub async fn write(&self) -> Result<Work, sqlx::Error> {
         match self {
             // A reader that becomes a writer half-way could find that it reads from the past.
-            Self::Sqlite {
-                writer, waiting, ..
-            } => {
-                let begun = writer.begin_with("begin immediate");
-                Ok(Work::Sqlite(waiting[0].during(begun).await?))
-            }
+            Self::Sqlite { writer, .. } => Ok(Work::Sqlite(writer.begin("begin immediate").await?)),
             Self::Postgres(server) => server.begin("begin").await,
         }
     }
@@ -435,9 +444,7 @@ impl Database {
     /// Begins work that reads: all its statements see one state.
     pub async fn read(&self) -> Result<Work, sqlx::Error> {
         match self {
-            Self::Sqlite {
-                readers, waiting, ..
-            } => Ok(Work::Sqlite(waiting[1].during(readers.begin()).await?)),
+            Self::Sqlite { readers, .. } => Ok(Work::Sqlite(readers.begin("begin").await?)),
             Self::Postgres(server) => {
                 let begin = "begin transaction isolation level repeatable read read only";
                 server.begin(begin).await
@@ -448,16 +455,14 @@ impl Database {
     /// Changes something with one statement; how many rows that was.
     pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
         match self {
-            Self::Sqlite {
-                writer, waiting, ..
-            } => {
-                let mut connection = waiting[0].during(writer.acquire()).await?;
+            Self::Sqlite { writer, .. } => {
+                let mut connection = writer.acquire().await?;
                 let done = statement.for_sqlite().execute(&mut *connection).await?;
                 Ok(done.rows_affected())
             }
             Self::Postgres(server) => {
                 let call = async {
-                    let mut connection = server.connection().await?;
+                    let mut connection = server.connections.acquire().await?;
                     statement.for_postgres().execute(&mut *connection).await
                 };
                 let done = within(server.patience, call).await?;
@@ -469,16 +474,14 @@ impl Database {
     /// Every row of one statement's answer.
     pub async fn fetch_all(&self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
         match self {
-            Self::Sqlite {
-                readers, waiting, ..
-            } => {
-                let mut connection = waiting[1].during(readers.acquire()).await?;
+            Self::Sqlite { readers, .. } => {
+                let mut connection = readers.acquire().await?;
                 let rows = statement.for_sqlite().fetch_all(&mut *connection).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             Self::Postgres(server) => {
                 let call = async {
-                    let mut connection = server.connection().await?;
+                    let mut connection = server.connections.acquire().await?;
                     statement.for_postgres().fetch_all(&mut *connection).await
                 };
                 let rows = within(server.patience, call).await?;
@@ -490,10 +493,8 @@ impl Database {
     /// The first row of one statement's answer.
     pub async fn fetch_optional(&self, statement: Statement) -> Result<Option<Row>, sqlx::Error> {
         match self {
-            Self::Sqlite {
-                readers, waiting, ..
-            } => {
-                let mut connection = waiting[1].during(readers.acquire()).await?;
+            Self::Sqlite { readers, .. } => {
+                let mut connection = readers.acquire().await?;
                 let row = statement
                     .for_sqlite()
                     .fetch_optional(&mut *connection)
@@ -502,7 +503,7 @@ impl Database {
             }
             Self::Postgres(server) => {
                 let call = async {
-                    let mut connection = server.connection().await?;
+                    let mut connection = server.connections.acquire().await?;
                     statement
                         .for_postgres()
                         .fetch_optional(&mut *connection)
@@ -517,30 +518,24 @@ impl Database {
     /// The pools as they stand. It asks no database.
     pub fn pools(&self) -> Vec<PoolState> {
         match self {
-            Self::Sqlite {
-                writer,
-                readers,
-                waiting,
-            } => vec![
-                state("writer", writer, &waiting[0]),
-                state("readers", readers, &waiting[1]),
-            ],
-            Self::Postgres(server) => vec![state("postgres", &server.pool, &server.waiting)],
+            Self::Sqlite { writer, readers } => {
+                vec![writer.state("writer"), readers.state("readers")]
+            }
+            Self::Postgres(server) => vec![server.connections.state("postgres")],
         }
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite {
-                writer, readers, ..
-            } => {
-                readers.close().await;
-                writer.close().await;
+            Self::Sqlite { writer, readers } => {
+                readers.pool.close().await;
+                writer.pool.close().await;
             }
             Self::Postgres(server) => {
                 // A server that does not answer is not waited for: it finds out by itself.
-                let _ = tokio::time::timeout(server.patience, server.pool.close()).await;
+                let _ =
+                    tokio::time::timeout(server.patience, server.connections.pool.close()).await;
             }
         }
     }

@@ -37,7 +37,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::sqlite::SqliteError;
 use tokio::sync::OnceCell;
 
-use self::database::{Database, Server, Statement, Waiting};
+use self::database::{Connections, Database, Server, Statement};
 use self::owner::Owner;
 use self::postgres::Session;
 use crate::record::RunId;
@@ -193,9 +193,8 @@ impl Store {
             let patience = options.statement_timeout + options.connect_timeout;
             return Ok(Self {
                 database: Database::Postgres(Server {
-                    pool,
+                    connections: Connections::of(pool),
                     patience,
-                    waiting: Waiting::default(),
                 }),
                 place: Arc::new(Place::Server {
                     address,
@@ -216,9 +215,8 @@ impl Store {
         });
         Ok(Self {
             database: Database::Sqlite {
-                writer,
-                readers,
-                waiting: <[Waiting; 2]>::default(),
+                writer: Connections::of(writer),
+                readers: Connections::of(readers),
             },
             place: Arc::new(place),
         })
@@ -263,7 +261,7 @@ impl Store {
                 let Database::Postgres(server) = &self.database else {
                     return Ok(None);
                 };
-                let take = || Session::take(&server.pool);
+                let take = || Session::take(&server.connections.pool);
                 let taken = owner.get_or_try_init(take).await?;
                 Ok(Some(taken.name()))
             }

@@ -201,8 +201,7 @@ impl TurnExecution {
         response.state.turns = self.turn.number;
         self.turn.finished_at = Some(time_of_day());
         self.turn.response = response.clone();
-        self.app.metrics().turn_ended(&self.turn);
-        self.app.inner.traces.turn_ended(&self.turn);
+        self.app.told_turn_ended(&self.turn);
         self.turn.response.steps.clear();
         let now = time_of_day();
         let (store, turn) = (&self.app.inner.store, &self.turn);
@@ -269,8 +268,7 @@ impl App {
         });
         let now = time_of_day();
         turn.finished_at = Some(now);
-        self.metrics().turn_ended(&turn);
-        self.inner.traces.turn_ended(&turn);
+        self.told_turn_ended(&turn);
         if let Err(error) = store.finish_turn(&turn, now, |_| ()).await {
             tracing::error!(%error, "the end of the turn could not be stored");
         }
