@@ -23,11 +23,14 @@ def choose(values, body):
     return values[zlib.crc32(repr(body).encode(errors="replace")) % len(values)]
 
 
-def mend_parameters(parameters):
-    if not isinstance(parameters, dict):
-        return
-    if parameters.get("num_predict") == 0:
-        parameters["num_predict"] = 1
+def mend_parameters(holder):
+    """The parameters of a body, or of the session in one: an output of no tokens is none."""
+    if not isinstance(holder, dict):
+        return holder
+    parameters = holder.get("parameters")
+    if not isinstance(parameters, dict) or parameters.get("num_predict") != 0:
+        return holder
+    return {**holder, "parameters": {**parameters, "num_predict": 1}}
 
 
 def mend_benchmark(body):
@@ -102,6 +105,8 @@ def mend_fork(body):
 def mend_checkpoint(body):
     # Turns are numbered from 1 and have ended, which a schema cannot say of a list.
     body.update(version=1, turns=[])
+    if "session" in body:
+        body["session"] = mend_parameters(body["session"])
 
 
 MENDED = {
@@ -124,10 +129,7 @@ def mend_query(case):
 
 
 def mend_body(case):
-    body = dict(case.body)
-    if isinstance(body.get("parameters"), dict):
-        body["parameters"] = dict(body["parameters"])
-        mend_parameters(body["parameters"])
+    body = dict(mend_parameters(case.body))
     mend = MENDED.get((case.method.upper(), case.path))
     if mend is not None:
         mend(body)
