@@ -124,7 +124,6 @@ fn bounds(path: &str, name: &str) -> Value {
         }
         ("/api/nova/memory/search", "limit") => json!({ "minimum": 1, "maximum": 50 }),
         (_, "limit") => json!({ "minimum": 1, "maximum": 500 }),
-        (_, "after") => json!({ "maximum": u32::MAX }),
         ("/api/models/{name}" | "/api/benchmarks/trend", "name" | "model")
         | ("/api/benchmarks/compare", "models") => {
             json!({ "pattern": MODEL, "maxLength": 256 })

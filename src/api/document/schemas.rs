@@ -167,8 +167,15 @@ pub fn bound(schema: &mut Value) {
             schema[name] = bound.into();
         }
     }
-    let format = schema["format"].as_str().unwrap_or_default();
-    if format.starts_with("uint") && schema.get("minimum").is_none() {
-        schema["minimum"] = 0.into();
+    let most = match schema["format"].as_str() {
+        Some("uint16") => u64::from(u16::MAX),
+        Some("uint32") => u64::from(u32::MAX),
+        Some("uint64") => u64::MAX,
+        _ => return,
+    };
+    for (name, bound) in [("minimum", 0), ("maximum", most)] {
+        if schema.get(name).is_none() {
+            schema[name] = bound.into();
+        }
     }
 }
