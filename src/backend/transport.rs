@@ -62,14 +62,14 @@ pub enum Arrival {
     Sent {
         /// Setting up the connection, before the send.
         connect: Duration,
-        /// The last byte of the request was handed to the kernel.
+        /// When the kernel was given the last byte of the request: whoever answers cannot have it earlier.
         sent: Instant,
     },
     /// Status and headers came.
     Head {
         /// Setting up the connection, before the send.
         connect: Duration,
-        /// The last byte of the request was handed to the kernel.
+        /// When the kernel was given the last byte of the request: whoever answers cannot have it earlier.
         sent: Instant,
         /// HTTP status.
         status: u16,

@@ -101,9 +101,9 @@ impl Stamps {
         self.by_kernel.store(stamp.is_some(), Ordering::Relaxed);
     }
 
-    fn note_write(&self) {
-        let at = self.since_base(Instant::now());
-        self.written.store(at, Ordering::Relaxed);
+    fn note_write(&self, begun: Instant) {
+        self.written
+            .store(self.since_base(begun), Ordering::Relaxed);
     }
 
     /// When what was read last came, and by which clock.
@@ -117,14 +117,15 @@ impl Stamps {
         (at, clock)
     }
 
-    /// When the last write returned; `None` where there was none.
+    /// When the last write began; `None` where there was none.
     pub(super) fn written(&self) -> Option<Instant> {
         self.instant(&self.written)
     }
 }
 
 /// A socket that stamps each read and write, below TLS and HTTP: a read with the arrival of its
-/// last packet, where the kernel tells, else right after it returned; a write right after.
+/// last packet, where the kernel tells, else right after it returned; a write right before it began,
+/// since whoever it is for can have it, and be at work, before it has returned.
 /// HTTP reads only when it has handed on all it had, so the newest stamp is that of the read
 /// which completed the piece in hand.
 struct Stamped {
@@ -154,10 +155,17 @@ impl AsyncRead for Stamped {
 }
 
 impl Stamped {
-    fn wrote(&self, outcome: &Poll<io::Result<usize>>) {
-        if matches!(outcome, Poll::Ready(Ok(written)) if *written > 0) {
-            self.stamps.note_write();
+    /// Lets the socket write, and notes when that began if it took something.
+    fn write(
+        &mut self,
+        write: impl FnOnce(Pin<&mut TcpStream>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let begun = Instant::now();
+        let outcome = write(Pin::new(&mut self.socket));
+        if matches!(outcome, Poll::Ready(Ok(written)) if written > 0) {
+            self.stamps.note_write(begun);
         }
+        outcome
     }
 }
 
@@ -167,9 +175,7 @@ impl AsyncWrite for Stamped {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.wrote(&outcome);
-        outcome
+        self.write(|socket| socket.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -177,9 +183,7 @@ impl AsyncWrite for Stamped {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.socket).poll_write_vectored(context, buffers);
-        self.wrote(&outcome);
-        outcome
+        self.write(|socket| socket.poll_write_vectored(context, buffers))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -192,5 +196,39 @@ impl AsyncWrite for Stamped {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// The reader often has the bytes before the write has returned, so a later stamp would fail here.
+    #[tokio::test]
+    async fn nobody_has_what_was_written_before_the_stamp_of_its_write() {
+        const WRITES: usize = 500;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (seen, mut reads) = tokio::sync::mpsc::unbounded_channel();
+        let reader = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut byte = [0];
+            while socket.read(&mut byte).unwrap() == 1 {
+                seen.send(Instant::now()).unwrap();
+            }
+        });
+        let (mut socket, stamps) = connect(&url.parse().unwrap()).await.unwrap();
+        assert_eq!(stamps.written(), None);
+        for _ in 0..WRITES {
+            socket.write_all(b"x").await.unwrap();
+            let (written, read) = (stamps.written().unwrap(), reads.recv().await.unwrap());
+            assert!(written <= read, "{:?} too late", written - read);
+        }
+        drop(socket);
+        reader.join().unwrap();
     }
 }
