@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::database::{Dialect, Row, Statement, Work};
 use super::facets::{self, Facet};
 use super::search::{MOST_TEXTS, pattern, push_fits, texts};
-use super::sizes::{Size, count, size_of};
+use super::sizes::{count, sizes_of};
 use super::{Store, StoreError, runs};
 use crate::record::{
     BenchmarkResponse, BenchmarkResult, HistoryDetail, HistoryPage, HistoryQuery, HistorySort,
@@ -228,23 +228,22 @@ impl<'a> View<'a> {
         cursor: Option<&Cursor>,
         limit: u32,
     ) -> Result<Option<Self>, StoreError> {
-        let mut sizes = Vec::new();
-        let asked = facets_of(query);
-        for facet in &asked {
+        let mut asked = Filters::new();
+        for facet in &facets_of(query) {
             let found = facets::find(work, facet).await?;
             if found.is_empty() {
                 return Ok(None);
             }
-            // Which one is smallest matters only where there are several.
-            let size = if asked.len() > 1 {
-                size_of(work, &found).await?
-            } else {
-                Size::default()
-            };
-            sizes.push((size, found));
+            asked.push(found);
         }
-        sizes.sort_unstable();
-        let mut found = sizes.into_iter().map(|(_, facets)| facets);
+        // Which one is smallest matters only where there are several.
+        if asked.len() > 1 {
+            let sizes = sizes_of(work, &asked).await?;
+            let mut by_size: Vec<_> = sizes.into_iter().zip(asked).collect();
+            by_size.sort_unstable();
+            asked = by_size.into_iter().map(|(_, facets)| facets).collect();
+        }
+        let mut found = asked.into_iter();
         let Some(facets) = found.next() else {
             return Ok(None);
         };

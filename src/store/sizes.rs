@@ -1,14 +1,14 @@
 //! How large filters of the history are, as far as that matters for finding their runs.
 
 use super::StoreError;
-use super::database::{Statement, Work};
+use super::database::{Row, Statement, Work};
 
 /// So many runs of a filter are counted; which of two larger ones is smaller is told by the newest.
 const MOST_COUNTED: u32 = if cfg!(test) { 10 } else { 2000 };
 const NEWEST: u32 = if cfg!(test) { 30 } else { 5000 };
 
 /// How large a filter is beside others.
-#[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size {
     /// How many runs fit it, up to [`MOST_COUNTED`].
     runs: u32,
@@ -16,22 +16,44 @@ pub struct Size {
     newest: u32,
 }
 
-/// Two looks at an index, of a millisecond together: counting all would take longer than the page.
-pub async fn size_of(work: &mut Work, facets: &[i64]) -> Result<Size, StoreError> {
-    let rows = || {
-        let mut rows = Statement::new("select 1 as one from run_facets where facet in (");
-        rows.push_list(facets.iter().copied()).push(")");
-        rows
-    };
-    let runs = count(work, rows(), MOST_COUNTED).await?;
-    if runs <= MOST_COUNTED {
-        return Ok(Size { runs, newest: 0 });
+/// The sizes of filters, in their order. Two looks at an index for each, of a millisecond together, since
+/// counting all would take longer than the page; and one statement, since each has its way to the
+/// database and back.
+pub async fn sizes_of(work: &mut Work, filters: &[Vec<i64>]) -> Result<Vec<Size>, StoreError> {
+    let mut sql = Statement::new("select place, runs, newest from (");
+    for (place, facets) in (0_i64..).zip(filters) {
+        sql.push(if place == 0 {
+            "select "
+        } else {
+            " union all select "
+        });
+        sql.push_bind(place).push(" as place, ");
+        push_count(&mut sql, facets);
+        sql.push(" limit ").push_bind(MOST_COUNTED + 1);
+        sql.push(") as rows) as runs, ");
+        push_count(&mut sql, facets);
+        sql.push(" and run > (select max(run) from runs) - ");
+        sql.push_bind(NEWEST).push(" limit ").push_bind(NEWEST + 1);
+        sql.push(") as rows) as newest");
     }
-    let mut newest = rows();
-    newest.push(" and run > (select max(run) from runs) - ");
-    newest.push_bind(NEWEST);
-    let newest = count(work, newest, NEWEST).await?;
-    Ok(Size { runs, newest })
+    sql.push(") as sizes order by place");
+    let size = |row: &Row| -> Result<Size, StoreError> {
+        let n = |column| {
+            Ok::<_, StoreError>(u32::try_from(row.get::<i64>(column)?).unwrap_or(u32::MAX))
+        };
+        let (runs, newest) = (n("runs")?, n("newest")?);
+        let is_counted = runs <= MOST_COUNTED;
+        Ok(Size {
+            runs,
+            newest: if is_counted { 0 } else { newest },
+        })
+    };
+    work.fetch_all(sql).await?.iter().map(size).collect()
+}
+
+fn push_count(sql: &mut Statement, facets: &[i64]) {
+    sql.push("(select count(*) from (select 1 from run_facets where facet in (");
+    sql.push_list(facets.iter().copied()).push(")");
 }
 
 /// How many rows there are, up to one more than `most`.
