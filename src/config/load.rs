@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use figment::error::Kind;
+use figment::error::{Actual, Kind};
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -218,6 +218,9 @@ fn value_error(error: &figment::Error) -> ConfigError {
             found.escape_debug(),
             known.join(", ")
         )
+    } else if let Kind::InvalidType(found, wanted) | Kind::InvalidValue(found, wanted) = &error.kind
+    {
+        format!("{} is not {}", in_words(found), wanted_in_words(wanted))
     } else {
         error.kind.to_string()
     };
@@ -230,6 +233,35 @@ fn value_error(error: &figment::Error) -> ConfigError {
         origin: origin.unwrap_or_else(|| "the configuration".to_owned()),
         message,
     }
+}
+
+fn in_words(found: &Actual) -> String {
+    match found {
+        Actual::Bool(value) => format!("`{value}`"),
+        Actual::Unsigned(value) => format!("`{value}`"),
+        Actual::Signed(value) => format!("`{value}`"),
+        Actual::Float(value) => format!("`{value}`"),
+        Actual::Str(value) => format!("`{}`", value.escape_debug()),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a table".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The types of [`Config`], as people call them.
+fn wanted_in_words(wanted: &str) -> String {
+    let words = match wanted {
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0 on",
+        "f64" => "a number",
+        "a boolean" => "`true` or `false`",
+        "a string" => "a text in quotes",
+        "a sequence" => "a list in brackets",
+        wanted if wanted.starts_with("struct ") || wanted == "a map" => "a table of settings",
+        other => other,
+    };
+    words.to_owned()
 }
 
 /// Where a setting, or what is in it, was set.

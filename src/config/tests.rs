@@ -145,7 +145,27 @@ fn wrong_types_name_the_setting_and_its_source() {
     refused(
         "port = \"x\"",
         &[],
-        "`port` (from test.toml): invalid type: found string \"x\", expected u16",
+        "`port` (from test.toml): `x` is not a whole number from 0 to 65535",
+    );
+    refused(
+        "",
+        &[("PORT", "99999")],
+        "`port` (from PORT): `99999` is not a whole number from 0 to 65535",
+    );
+    refused(
+        "allowed_hosts = \"x\"",
+        &[],
+        "`allowed_hosts` (from test.toml): `x` is not a list in brackets",
+    );
+    refused(
+        "metrics.open = 1",
+        &[],
+        "`metrics.open` (from test.toml): `1` is not `true` or `false`",
+    );
+    refused(
+        "database_url = [1]",
+        &[],
+        "`database_url` (from test.toml): a list is not a text in quotes",
     );
     refused(
         "",
@@ -160,7 +180,7 @@ fn wrong_types_name_the_setting_and_its_source() {
     refused(
         "limits = 1",
         &[],
-        "`limits` (from test.toml): invalid type: found signed int `1`, expected struct LimitsConfig",
+        "`limits` (from test.toml): `1` is not a table of settings",
     );
     assert!(
         load("port = ", &[])
