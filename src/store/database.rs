@@ -12,6 +12,8 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Decode, Pool, Postgres, Row as _, Sqlite, Transaction, Type};
 
+use super::whereabouts::Whereabouts;
+
 /// Which language a statement is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -103,6 +105,8 @@ pub enum Database {
         writer: Connections<Sqlite>,
         /// Connections that only read.
         readers: Connections<Sqlite>,
+        /// The file, where it is in one.
+        file: Option<Arc<Whereabouts>>,
     },
     /// Any connection does anything.
     Postgres(Server),
@@ -432,11 +436,24 @@ impl Database {
         }
     }
 
+    /// Fails where what is written would not be found again.
+    pub fn check_place(&self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite {
+                file: Some(file), ..
+            } => Ok(file.check()?),
+            Self::Sqlite { file: None, .. } | Self::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Begins work that changes something.
     pub async fn write(&self) -> Result<Work, sqlx::Error> {
         match self {
             // A reader that becomes a writer half-way could find that it reads from the past.
-            Self::Sqlite { writer, .. } => Ok(Work::Sqlite(writer.begin("begin immediate").await?)),
+            Self::Sqlite { writer, .. } => {
+                self.check_place()?;
+                Ok(Work::Sqlite(writer.begin("begin immediate").await?))
+            }
             Self::Postgres(server) => server.begin("begin").await,
         }
     }
@@ -456,6 +473,7 @@ impl Database {
     pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
         match self {
             Self::Sqlite { writer, .. } => {
+                self.check_place()?;
                 let mut connection = writer.acquire().await?;
                 let done = statement.for_sqlite().execute(&mut *connection).await?;
                 Ok(done.rows_affected())
@@ -518,7 +536,9 @@ impl Database {
     /// The pools as they stand. It asks no database.
     pub fn pools(&self) -> Vec<PoolState> {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite {
+                writer, readers, ..
+            } => {
                 vec![writer.state("writer"), readers.state("readers")]
             }
             Self::Postgres(server) => vec![server.connections.state("postgres")],
@@ -528,7 +548,9 @@ impl Database {
     /// Closes every connection.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite {
+                writer, readers, ..
+            } => {
                 readers.pool.close().await;
                 writer.pool.close().await;
             }

@@ -26,6 +26,7 @@ mod sqlite;
 mod statistics;
 mod transfer;
 mod views;
+mod whereabouts;
 
 use std::io;
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ use tokio::sync::OnceCell;
 use self::database::{Connections, Database, Server, Statement};
 use self::owner::Owner;
 use self::postgres::Session;
+use self::whereabouts::Whereabouts;
 use crate::record::RunId;
 
 pub use self::care::OldRun;
@@ -84,6 +86,16 @@ pub enum StoreError {
         path: PathBuf,
         /// What went wrong.
         source: io::Error,
+    },
+    /// There is a file, and it is something else.
+    #[error(
+        "{path} cannot be used as a database: {reason}; name another file with `DATABASE_URL`, or put a backup in its place"
+    )]
+    NoDatabase {
+        /// The file.
+        path: PathBuf,
+        /// What `SQLite` says of it.
+        reason: String,
     },
     /// The server of the database cannot be reached, or does not let us in.
     #[error(
@@ -209,6 +221,7 @@ impl Store {
         {
             tracing::debug!(%error, "what dead processes left could not be removed");
         }
+        let whereabouts = file.as_deref().map(Whereabouts::of).transpose()?;
         let place = file.map_or(Place::Memory, |path| Place::File {
             path,
             owner: OnceCell::new(),
@@ -217,6 +230,7 @@ impl Store {
             database: Database::Sqlite {
                 writer: Connections::of(writer),
                 readers: Connections::of(readers),
+                file: whereabouts.map(Arc::new),
             },
             place: Arc::new(place),
         })
@@ -226,6 +240,7 @@ impl Store {
     pub async fn ready(&self) -> Result<(), StoreError> {
         let look = Statement::new("select 1 as one from runs limit 1");
         self.database.fetch_optional(look).await?;
+        self.database.check_place()?;
         Ok(())
     }
 
@@ -301,7 +316,10 @@ impl StoreError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { source, .. } | Self::Database(source) => match source {
-                sqlx::Error::Io(error) => error.kind() != io::ErrorKind::StorageFull,
+                sqlx::Error::Io(error) => !matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::StaleNetworkFileHandle
+                ),
                 sqlx::Error::PoolTimedOut => true,
                 sqlx::Error::Database(error) => refusal_may_pass(error.as_ref()),
                 _ => false,

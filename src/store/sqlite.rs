@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -76,6 +77,12 @@ pub async fn open(url: &str) -> Result<(SqlitePool, SqlitePool, Option<PathBuf>)
         writing = writing.auto_vacuum(SqliteAutoVacuum::Incremental);
     }
     let writer = match (one.connect_with(writing).await, &file) {
+        (Err(sqlx::Error::Database(error)), Some(path)) if is_foreign(error.as_ref()) => {
+            return Err(StoreError::NoDatabase {
+                path: path.clone(),
+                reason: error.message().to_owned(),
+            });
+        }
         (Err(sqlx::Error::Database(error)), Some(path)) => {
             return Err(failed(path, io::Error::other(error.message().to_owned())));
         }
@@ -217,6 +224,11 @@ fn prepare(path: &Path) -> io::Result<()> {
         .create(true)
         .open(path)
         .map(drop)
+}
+
+/// Whether the file holds something else, or is damaged (`SQLITE_NOTADB`, `SQLITE_CORRUPT`).
+fn is_foreign(error: &dyn DatabaseError) -> bool {
+    matches!(error.code().as_deref(), Some("26" | "11"))
 }
 
 fn is_empty(file: &Path) -> bool {

@@ -271,7 +271,10 @@ async fn addresses_of_no_use_are_told_with_what_to_write() {
         ),
         ("mysql://x".to_owned(), "neither with `sqlite:` nor"),
         ("sqlite:".to_owned(), "names no file"),
-        (format!("sqlite:{}", text.display()), "cannot open"),
+        (
+            format!("sqlite:{}", text.display()),
+            "put a backup in its place",
+        ),
         (format!("sqlite:{}", folder.path().display()), "cannot open"),
         ("sqlite:/dev/null/x.db".to_owned(), "cannot open"),
     ] {

@@ -281,10 +281,46 @@ fn a_full_disk_ends_a_run_with_a_reason_and_what_was_measured_is_stored_later() 
     server.end();
 }
 
+/// An open file that is removed takes what is written, and nobody finds it again.
+#[test]
+fn nothing_is_acknowledged_into_a_file_that_was_removed() {
+    let home = Home::new();
+    let mut server = serve(&home);
+    let (there, away) = (home.path().join("runs.db"), home.path().join("away.db"));
+    let id = begin(&server, &request(200, 100), 1);
+    std::fs::rename(&there, &away).unwrap();
+    let run = ended(&server, &id);
+    assert_eq!(run["status"], "partial");
+    let reason = run["status_reason"].as_str().unwrap();
+    assert!(reason.contains("was removed from"), "{reason}");
+    let results = run["results"].as_array().unwrap().len();
+    for (method, path, body) in [
+        ("GET", "/readyz", None),
+        ("POST", "/api/benchmarks/start", Some(request(1, 2))),
+    ] {
+        let refused = server.ask(method, path, body.as_ref());
+        assert_eq!(refused["status"], 503, "{refused}");
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.contains("put it back"), "{refused}");
+    }
+    std::fs::rename(&away, &there).unwrap();
+    server.wait_for("the run is stored now");
+    server.signal("-KILL");
+    server.end();
+    let server = serve(&home);
+    let stored = server.ask("GET", &format!("/api/benchmarks/history/{id}"), None);
+    assert_eq!(stored["results"].as_array().unwrap().len(), results);
+    server.signal("-TERM");
+    server.end();
+}
+
 #[test]
 fn a_database_that_cannot_be_written_is_told_at_the_start() {
     let home = Home::new();
+    let letter = "Dear Sir or Madam, ".repeat(400);
+    std::fs::write(home.path().join("letter.txt"), letter).unwrap();
     for (address, words) in [
+        ("sqlite:letter.txt", "put a backup in its place"),
         ("sqlite:/proc/runs.db", "cannot open /proc/runs.db"),
         ("sqlite:.", "cannot open ."),
         (
