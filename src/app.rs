@@ -109,6 +109,8 @@ struct Inner {
     care: Notify,
     /// What is counted for those who watch from outside.
     metrics: Arc<Metrics>,
+    /// Held while they are written: one after the other, however many ask.
+    scraping: tokio::sync::Mutex<()>,
     /// What is told to a collector.
     traces: Arc<Traces>,
     /// Bytes of the database, and when that was asked.
@@ -177,6 +179,7 @@ impl App {
             metrics: Arc::new(metrics),
             traces: Arc::new(traces),
             database_bytes: tokio::sync::Mutex::default(),
+            scraping: tokio::sync::Mutex::default(),
             database: tokio::sync::Mutex::default(),
             watchers: Arc::new(Semaphore::new(config.limits.max_watchers)),
             _reference: reference,
@@ -282,6 +285,9 @@ impl App {
         let results = Arc::clone(&active.results);
         self.active().insert(run.id.clone(), active);
         let models = &run.environment.models;
+        for one in models {
+            self.metrics().model_chosen(&one.model, &one.backend);
+        }
         let job = Job {
             id: run.id.clone(),
             models: models.clone(),

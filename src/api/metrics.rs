@@ -50,7 +50,10 @@ macro_rules! texts {
 
         impl IntoResponse for $payload {
             fn into_response(self) -> Response {
-                Response::builder().content_type($sent).body(self.0)
+                Response::builder()
+                    .content_type($sent)
+                    .header(header::VARY, "accept")
+                    .body(self.0)
             }
         }
     )*};

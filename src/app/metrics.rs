@@ -67,6 +67,7 @@ impl App {
 
     /// Every figure as a text. No query of the database goes with its size.
     pub async fn metrics_text(&self, format: Format) -> String {
+        let _turn = self.inner.scraping.lock().await;
         let snapshot = self.snapshot().await;
         let metrics = Arc::clone(&self.inner.metrics);
         // Counting open files takes its time where there are thousands, and so does writing.

@@ -121,6 +121,20 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::Connect,
+        Self::Server,
+        Self::Truncated,
+        Self::Protocol,
+        Self::TimeoutFirstByte,
+        Self::TimeoutIdle,
+        Self::TimeoutTotal,
+        Self::Limit,
+        Self::Cancelled,
+        Self::EmptyOutput,
+    ];
+
     /// The name as it is stored and served.
     pub fn as_str(self) -> &'static str {
         match self {

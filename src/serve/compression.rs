@@ -14,6 +14,7 @@ use http_body_util::combinators::BoxBody;
 use hyper::body::Body as _;
 use poem::http::{HeaderMap, HeaderValue, header};
 use poem::{Body, Endpoint, Middleware, Request, Response, Result};
+use tokio::sync::Semaphore;
 
 /// What is smaller fits into a packet or two as it is, bytes.
 const WORTHWHILE: u64 = 1024;
@@ -27,19 +28,27 @@ impl<E: Endpoint> Middleware<E> for Compressing {
     type Output = Compressed<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        Compressed(inner)
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Compressed {
+            inner,
+            aside: Semaphore::new((threads / 2).max(1)),
+        }
     }
 }
 
 /// An endpoint whose answers are compressed.
-pub struct Compressed<E>(E);
+pub struct Compressed<E> {
+    inner: E,
+    /// Half of the processor at most: what is measured meanwhile needs the rest.
+    aside: Semaphore,
+}
 
 impl<E: Endpoint> Endpoint for Compressed<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
         let is_read = reads_gzip(request.headers());
-        let mut response = self.0.get_response(request).await;
+        let mut response = self.inner.get_response(request).await;
         if !is_text(response.headers()) || response.headers().contains_key(header::CONTENT_ENCODING)
         {
             return Ok(response);
@@ -60,6 +69,7 @@ impl<E: Endpoint> Endpoint for Compressed<E> {
         }
         let whole = body.collect().await.map_err(broken)?.to_bytes();
         let compressed = if size > LARGE {
+            let _place = self.aside.acquire().await.map_err(broken)?;
             tokio::task::spawn_blocking(move || gzip(&whole))
                 .await
                 .map_err(broken)?

@@ -14,28 +14,35 @@ use super::labels::{
     StepLabels, TokenLabel, TurnLabels, method,
 };
 use crate::record::{
-    BenchmarkResponse, BenchmarkResult, Chunks, ErrorInfo, NovaStep, NovaTurn, Status, Throughput,
-    Timing,
+    BenchmarkResponse, BenchmarkResult, Chunks, ErrorCode, ErrorInfo, NovaPipeline, NovaRole,
+    NovaStatus, NovaStep, NovaTurn, Status, Throughput, Timing,
 };
 
 /// Prefix of the names that are this program's own.
 pub const OWN: &str = "benchmarker";
 
-/// Bounds as OpenTelemetry's conventions advise for `http.server.request.duration`, s.
-const HTTP: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+// The bounds that OpenTelemetry's conventions advise are among these. More stand between them, since figures
+// of models often lie within a factor of two, and beyond them, since a model on a small machine takes minutes.
+
+/// For `http.server.request.duration`, s; some requests wait for a whole run.
+const HTTP: [f64; 18] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0, 60.0,
+    300.0, 900.0,
 ];
 /// For `gen_ai.client.operation.duration`, s.
-const OPERATION: [f64; 14] = [
-    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+const OPERATION: [f64; 24] = [
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.24, 0.32, 0.48, 0.64, 0.96, 1.28, 1.92, 2.56, 3.84, 5.12, 7.68,
+    10.24, 15.36, 20.48, 30.72, 40.96, 81.92, 163.84, 655.36,
 ];
 /// For the time to the first token, s.
-const FIRST: [f64; 16] = [
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+const FIRST: [f64; 23] = [
+    0.001, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0,
+    1.5, 2.5, 5.0, 7.5, 10.0, 30.0, 120.0,
 ];
-/// For the time per output token, s; with two finer ones, since a small model on a good card writes so fast.
-const GAP: [f64; 15] = [
-    0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5,
+/// For the time per output token, s.
+const GAP: [f64; 20] = [
+    0.0025, 0.005, 0.0075, 0.01, 0.0125, 0.015, 0.02, 0.025, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2,
+    0.3, 0.4, 0.5, 0.75, 1.0, 2.5,
 ];
 /// For `gen_ai.client.token.usage`, tokens; nobody has contexts beyond that.
 const TOKENS: [f64; 12] = [
@@ -53,8 +60,8 @@ const TOKENS: [f64; 12] = [
     4_194_304.0,
 ];
 /// Waiting for a turn, s: at once, or as long as other runs take.
-const WAIT: [f64; 12] = [
-    0.01, 0.1, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0,
+const WAIT: [f64; 13] = [
+    0.01, 0.1, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0,
 ];
 /// A run, or a turn of agents, s.
 const LONG: [f64; 12] = [
@@ -69,6 +76,18 @@ const ENDS: [Status; 5] = [
     Status::Cancelled,
     Status::Interrupted,
 ];
+
+/// Those in which a turn of agents can end.
+const TURN_ENDS: [NovaStatus; 5] = [
+    NovaStatus::Completed,
+    NovaStatus::Cancelled,
+    NovaStatus::Failed,
+    NovaStatus::Interrupted,
+    NovaStatus::AwaitingUser,
+];
+
+/// How a step of an agent can end.
+const STEP_ENDS: [&str; 3] = ["completed", "partial", "failed"];
 
 /// Makes histograms with these bounds.
 #[derive(Clone)]
@@ -303,6 +322,35 @@ impl Metrics {
         for kind in ["run", "call"] {
             drop(self.wait.get_or_create(&KindLabel { kind }));
         }
+        for pipeline in [NovaPipeline::Turn, NovaPipeline::NovaProcess] {
+            let pipeline = pipeline.as_str();
+            for status in TURN_ENDS.map(NovaStatus::as_str) {
+                drop(self.turns.get_or_create(&TurnLabels { pipeline, status }));
+            }
+        }
+        for role in NovaRole::ALL.map(NovaRole::as_str) {
+            for status in STEP_ENDS {
+                drop(self.steps.get_or_create(&StepLabels { role, status }));
+            }
+        }
+    }
+
+    /// A model is going to be asked: its figures begin at 0 too.
+    pub fn model_chosen(&self, model: &str, backend: &str) {
+        let labels = self.models.labels(model, backend);
+        let good = ErrorLabel { error_type: "" };
+        drop(self.duration.get_or_create(&(labels.clone(), good)));
+        drop(self.first_chunk.get_or_create(&labels));
+        drop(self.chunk_gap.get_or_create(&labels));
+        for gen_ai_token_type in ["input", "output"] {
+            let labels = (labels.clone(), TokenLabel { gen_ai_token_type });
+            drop(self.tokens.get_or_create(&labels));
+        }
+        for code in ErrorCode::ALL {
+            let error_type = code.as_str();
+            let labels = (labels.clone(), ErrorLabel { error_type });
+            drop(self.errors.get_or_create(&labels));
+        }
     }
 
     /// A request to this server came; it counts as active until the guard is dropped.
@@ -362,10 +410,11 @@ impl Metrics {
 
     /// An agent has ended a step, with its chunks.
     pub fn step_ended(&self, step: &NovaStep) {
+        let [completed, partial, failed] = STEP_ENDS;
         let status = match (step.success, step.partial) {
-            (true, _) => "completed",
-            (false, true) => "partial",
-            (false, false) => "failed",
+            (true, _) => completed,
+            (false, true) => partial,
+            (false, false) => failed,
         };
         let role = step.role.as_str();
         self.steps.get_or_create(&StepLabels { role, status }).inc();

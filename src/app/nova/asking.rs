@@ -151,6 +151,10 @@ impl App {
             ended: watcher,
         };
         self.inner.agents.active().insert(id.clone(), active);
+        for placed in models.values() {
+            let name = &placed.name;
+            self.metrics().model_chosen(&name.name, &name.backend);
+        }
         let execution = TurnExecution {
             app: self.clone(),
             log: self.inner.agents.logs.open(&id),

@@ -36,10 +36,9 @@ async fn a_run_is_counted_with_its_requests() {
     );
     let output = [&model[..], &[("gen_ai_token_type", "output")]].concat();
     assert_eq!(scrape.sum("gen_ai_client_token_usage_sum", &output), 32.0);
-    assert!(
-        scrape
-            .all("benchmarker_model_request_errors_total", &[])
-            .is_empty()
+    assert_eq!(
+        scrape.sum("benchmarker_model_request_errors_total", &[]),
+        0.0
     );
 
     // They are those of the record.
@@ -95,6 +94,17 @@ async fn what_goes_on_and_waits_is_told() {
     };
     let first = start().await;
     server.heard(&first, "text_arrived").await;
+    let scrape = Scrape::of(&server).await;
+    // What comes is seen as an increase only by who saw it at 0.
+    for name in [
+        "gen_ai_client_operation_duration_seconds_count",
+        "gen_ai_client_operation_time_to_first_chunk_seconds_count",
+        "gen_ai_client_operation_time_per_output_chunk_seconds_count",
+        "gen_ai_client_token_usage_count",
+        "benchmarker_model_request_errors_total",
+    ] {
+        assert_eq!(scrape.sum(name, &[("backend", "reference")]), 0.0, "{name}");
+    }
     let second = start().await;
     let queue = |scrape: &Scrape, state| {
         let labels = [("kind", "run"), ("state", state)];
