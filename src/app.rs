@@ -13,6 +13,7 @@ mod models;
 mod nova;
 mod saved;
 mod statistics;
+mod stopping;
 mod system;
 mod unsaved;
 
@@ -75,8 +76,6 @@ const LONGEST_SEARCH: usize = 1000;
 const RESTART_GRACE: Duration = Duration::from_mins(2);
 /// How often runs are looked for whose process is gone.
 const WATCH_INTERVAL: Duration = Duration::from_mins(1);
-/// How long runs may take to store what they measured when the program ends.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The running program. Cheap to clone.
 #[derive(Clone)]
@@ -94,6 +93,8 @@ struct Inner {
     active: Mutex<HashMap<RunId, Active>>,
     runs: TaskTracker,
     stopping: CancellationToken,
+    /// Since when it is about to end.
+    told_to_stop: OnceLock<Instant>,
     watch: Mutex<Watch>,
     states: States,
     /// What this machine is, and when that was asked.
@@ -169,6 +170,7 @@ impl App {
             active: Mutex::default(),
             runs: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            told_to_stop: OnceLock::new(),
             watch: Mutex::default(),
             states: States::default(),
             system_info: tokio::sync::Mutex::default(),
@@ -401,31 +403,6 @@ impl App {
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), AppError> {
         Ok(self.inner.store.ready().await?)
-    }
-
-    /// Cancelled as soon as the program is about to end.
-    pub fn stopping(&self) -> CancellationToken {
-        self.inner.stopping.clone()
-    }
-
-    /// Cancels what runs, waits until it is stored, closes the database.
-    pub async fn shutdown(&self) {
-        self.inner.stopping.cancel();
-        self.inner.runs.close();
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.inner.runs.wait())
-            .await
-            .is_err()
-        {
-            tracing::error!(
-                "some runs could not be stored in time; they will be marked at the next start"
-            );
-        }
-        self.inner.store.close().await;
-        let traces = Arc::clone(&self.inner.traces);
-        let told = tokio::task::spawn_blocking(move || traces.close()).await;
-        if let Err(error) = told {
-            tracing::debug!(%error, "the last traces were not exported");
-        }
     }
 
     fn active(&self) -> MutexGuard<'_, HashMap<RunId, Active>> {

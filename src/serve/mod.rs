@@ -39,10 +39,9 @@ pub async fn serve(
         .catch_all_error(api::refused)
         .with(Compressing)
         .with(Guard::new(&app, bounded.connections()));
-    let stopping = app.stopping();
     let told = async {
         shutdown.await;
-        stopping.cancel();
+        app.begin_to_stop();
     };
     app.start_keeping();
     let calibrating = app.clone();

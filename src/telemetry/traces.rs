@@ -135,10 +135,11 @@ impl Traces {
         on.tell(root, spans::turn(turn));
     }
 
-    /// Tells what is left, and no more after that. It may take a moment, on the calling thread.
-    pub fn close(&self) {
+    /// Tells what is left, and no more after that. It may take a moment, on the calling thread, and no longer
+    /// than `patience`.
+    pub fn close(&self, patience: Duration) {
         if let Some(on) = &self.on {
-            on.exporter.close(LAST_WORDS);
+            on.exporter.close(LAST_WORDS.min(patience));
         }
     }
 }

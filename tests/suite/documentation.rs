@@ -235,6 +235,8 @@ fn the_clock_is_read_only_where_things_are_measured() {
         "src/app/system.rs",
         // How long a database has been away.
         "src/app/execution.rs",
+        // How long the program has been at its end.
+        "src/app/stopping.rs",
     ];
     check_only_in(&measuring, &["Instant::now"]);
     // What o'clock it is, for records and ids.

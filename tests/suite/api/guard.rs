@@ -25,6 +25,10 @@ async fn another_web_site_gets_nothing_done() {
         status(&server, "GET", "/api/system", &[("host", "evil.example")]).await,
         403
     );
+    for probe in ["/healthz", "/readyz"] {
+        let host = [("host", "service.example")];
+        assert_eq!(status(&server, "GET", probe, &host).await, 200, "{probe}");
+    }
     assert_eq!(
         status(
             &server,

@@ -4,6 +4,7 @@
 mod tls;
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -108,6 +109,29 @@ fn a_database_that_does_not_answer_holds_nothing_for_ever() {
     assert_eq!(run["results"].as_array().unwrap().len(), 300);
     server.signal("-TERM");
     server.end();
+    postgres.end();
+}
+
+/// What waits for the database and what waits for a client wait at the same time, and not without end.
+#[test]
+fn neither_a_database_nor_a_client_that_says_nothing_holds_up_the_end() {
+    let mut postgres = Postgres::start();
+    let home = Home::new();
+    let server = postgres.serve(&home);
+    begin(&server, &request(300, 20), 1);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut client = TcpStream::connect(address).unwrap();
+    let half =
+        "POST /api/benchmarks/start HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{";
+    client.write_all(half.as_bytes()).unwrap();
+    postgres.tell("freeze");
+    let begun = Instant::now();
+    server.signal("-TERM");
+    assert_eq!(server.end().0, Some(0));
+    // Four and a half, and room for a slow machine. One after the other would be nine.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    postgres.tell("thaw");
     postgres.end();
 }
 
