@@ -43,8 +43,8 @@ impl App {
         }
         let traces = Arc::clone(&self.inner.traces);
         let left = ALL_ENDS.saturating_sub(told.elapsed());
-        let told = tokio::task::spawn_blocking(move || traces.close(left)).await;
-        if let Err(error) = told {
+        let closed = tokio::task::spawn_blocking(move || traces.close(left)).await;
+        if let Err(error) = closed {
             tracing::debug!(%error, "the last traces were not exported");
         }
     }

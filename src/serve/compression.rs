@@ -39,7 +39,8 @@ impl<E: Endpoint> Middleware<E> for Compressing {
 /// An endpoint whose answers are compressed.
 pub struct Compressed<E> {
     inner: E,
-    /// Half of the processor at most: what is measured meanwhile needs the rest.
+    /// Of what is compressed aside, half of the processor, and one thread at least: what is measured meanwhile
+    /// needs the rest.
     aside: Semaphore,
 }
 

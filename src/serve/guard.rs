@@ -126,9 +126,8 @@ fn refusal(config: &Config, request: &Request) -> Option<Response> {
     let Some(host) = host(request) else {
         return refused(400, "the request does not name one host".to_owned());
     };
-    // Who asks whether it lives calls it by any name, and learns no more than its version.
-    let is_probe = matches!(path, "/healthz" | "/readyz");
-    if !is_probe && !is_own_host(config, &host) {
+    // Who asks whether it lives calls it by any name, and learns no more than its version and commit.
+    if path != "/healthz" && !is_own_host(config, &host) {
         let detail =
             format!("`{host}` is not a name of this server; add it to `allowed_hosts` if it is");
         return refused(403, detail);
@@ -144,8 +143,7 @@ fn refusal(config: &Config, request: &Request) -> Option<Response> {
     if is_bounded && length.is_some_and(|length| length > most as u64) {
         return refused(413, format!("the body has more than {most} bytes"));
     }
-    let open = is_probe
-        || path == "/login"
+    let open = matches!(path, "/healthz" | "/readyz" | "/login")
         || path.starts_with("/assets/")
         || (path == "/metrics" && config.metrics.open);
     if open || access::is_allowed(config, request) {

@@ -12,7 +12,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Decode, Pool, Postgres, Row as _, Sqlite, Transaction, Type};
 
-use super::whereabouts::Whereabouts;
+use super::opened_file::OpenedFile;
 
 /// Which language a statement is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub enum Database {
         /// Connections that only read.
         readers: Connections<Sqlite>,
         /// The file, where it is in one.
-        file: Option<Arc<Whereabouts>>,
+        file: Option<Arc<OpenedFile>>,
     },
     /// Any connection does anything.
     Postgres(Server),
@@ -451,8 +451,10 @@ impl Database {
         match self {
             // A reader that becomes a writer half-way could find that it reads from the past.
             Self::Sqlite { writer, .. } => {
+                let work = writer.begin("begin immediate").await?;
+                // After what was waited for, and before anything is written.
                 self.check_place()?;
-                Ok(Work::Sqlite(writer.begin("begin immediate").await?))
+                Ok(Work::Sqlite(work))
             }
             Self::Postgres(server) => server.begin("begin").await,
         }
@@ -473,8 +475,8 @@ impl Database {
     pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
         match self {
             Self::Sqlite { writer, .. } => {
-                self.check_place()?;
                 let mut connection = writer.acquire().await?;
+                self.check_place()?;
                 let done = statement.for_sqlite().execute(&mut *connection).await?;
                 Ok(done.rows_affected())
             }

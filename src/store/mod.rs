@@ -13,6 +13,7 @@ mod history;
 mod incoming;
 mod neighbours;
 mod nova;
+mod opened_file;
 mod owner;
 mod packing;
 mod postgres;
@@ -26,7 +27,6 @@ mod sqlite;
 mod statistics;
 mod transfer;
 mod views;
-mod whereabouts;
 
 use std::io;
 use std::path::PathBuf;
@@ -39,9 +39,9 @@ use sqlx::sqlite::SqliteError;
 use tokio::sync::OnceCell;
 
 use self::database::{Connections, Database, Server, Statement};
+use self::opened_file::OpenedFile;
 use self::owner::Owner;
 use self::postgres::Session;
-use self::whereabouts::Whereabouts;
 use crate::record::RunId;
 
 pub use self::care::OldRun;
@@ -221,7 +221,7 @@ impl Store {
         {
             tracing::debug!(%error, "what dead processes left could not be removed");
         }
-        let whereabouts = file.as_deref().map(Whereabouts::of).transpose()?;
+        let opened = file.as_deref().map(OpenedFile::of).transpose()?;
         let place = file.map_or(Place::Memory, |path| Place::File {
             path,
             owner: OnceCell::new(),
@@ -230,7 +230,7 @@ impl Store {
             database: Database::Sqlite {
                 writer: Connections::of(writer),
                 readers: Connections::of(readers),
-                file: whereabouts.map(Arc::new),
+                file: opened.map(Arc::new),
             },
             place: Arc::new(place),
         })
@@ -238,9 +238,9 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<(), StoreError> {
+        self.database.check_place()?;
         let look = Statement::new("select 1 as one from runs limit 1");
         self.database.fetch_optional(look).await?;
-        self.database.check_place()?;
         Ok(())
     }
 

@@ -173,9 +173,14 @@ pub async fn copy_into(readers: &SqlitePool, file: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Whether an extended result code tells of a lock: the base code is `SQLITE_BUSY` or `SQLITE_LOCKED`.
+/// Whether an extended result code tells of a lock: `SQLITE_BUSY` or `SQLITE_LOCKED`.
 pub fn may_pass(code: &str) -> bool {
-    matches!(code.parse().map(|code: u32| code & 0xff), Ok(5 | 6))
+    matches!(base(code), Some(5 | 6))
+}
+
+/// The base code of an extended result code.
+fn base(code: &str) -> Option<u32> {
+    code.parse().map(|code: u32| code & 0xff).ok()
 }
 
 fn is_in_memory(url: &str) -> bool {
@@ -196,6 +201,11 @@ fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
         SqliteConnectOptions::from_str(url).map_err(|error| address(error.to_string()))?;
     if options.get_filename().as_os_str().is_empty() {
         return Err(address("it names no file".into()));
+    }
+    // SQLite would take the rest for a URI, and open another file than the one that is looked after here.
+    let name = options.get_filename().to_string_lossy();
+    if !is_in_memory(url) && name.starts_with("file:") {
+        return Err(address("`file:` does not belong there".into()));
     }
     Ok(options
         .create_if_missing(true)
@@ -228,7 +238,7 @@ fn prepare(path: &Path) -> io::Result<()> {
 
 /// Whether the file holds something else, or is damaged (`SQLITE_NOTADB`, `SQLITE_CORRUPT`).
 fn is_foreign(error: &dyn DatabaseError) -> bool {
-    matches!(error.code().as_deref(), Some("26" | "11"))
+    matches!(error.code().as_deref().and_then(base), Some(26 | 11))
 }
 
 fn is_empty(file: &Path) -> bool {

@@ -271,6 +271,7 @@ async fn addresses_of_no_use_are_told_with_what_to_write() {
         ),
         ("mysql://x".to_owned(), "neither with `sqlite:` nor"),
         ("sqlite:".to_owned(), "names no file"),
+        ("sqlite:file:runs.db".to_owned(), "`file:` does not belong"),
         (
             format!("sqlite:{}", text.display()),
             "put a backup in its place",

@@ -21,7 +21,7 @@ use crate::record::{
 /// Prefix of the names that are this program's own.
 pub const OWN: &str = "benchmarker";
 
-// The bounds that OpenTelemetry's conventions advise are among these. More stand between them, since figures
+// The bounds of durations that OpenTelemetry's conventions advise are among these. More stand between them, since figures
 // of models often lie within a factor of two, and beyond them, since a model on a small machine takes minutes.
 
 /// For `http.server.request.duration`, s; some requests wait for a whole run.

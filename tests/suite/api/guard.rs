@@ -25,10 +25,10 @@ async fn another_web_site_gets_nothing_done() {
         status(&server, "GET", "/api/system", &[("host", "evil.example")]).await,
         403
     );
-    for probe in ["/healthz", "/readyz"] {
-        let host = [("host", "service.example")];
-        assert_eq!(status(&server, "GET", probe, &host).await, 200, "{probe}");
-    }
+    // What answers tells nothing that such a site could use.
+    let host = [("host", "service.example")];
+    assert_eq!(status(&server, "GET", "/healthz", &host).await, 200);
+    assert_eq!(status(&server, "GET", "/readyz", &host).await, 403);
     assert_eq!(
         status(
             &server,

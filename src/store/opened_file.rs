@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// A file that a database is in.
 #[derive(Debug)]
-pub struct Whereabouts {
+pub struct OpenedFile {
     path: PathBuf,
     identity: Option<Identity>,
 }
@@ -17,7 +17,7 @@ pub struct Whereabouts {
 /// What tells files of one system apart: device and number.
 type Identity = (u64, u64);
 
-impl Whereabouts {
+impl OpenedFile {
     /// Of a file that is there.
     pub fn of(path: &Path) -> io::Result<Self> {
         Ok(Self {
@@ -30,11 +30,11 @@ impl Whereabouts {
     pub fn check(&self) -> io::Result<()> {
         let what = match identity(&self.path) {
             Ok(found) if found == self.identity => return Ok(()),
-            Ok(_) => "another file has taken the place of the database",
+            Ok(_) => "another file has taken the place of the database".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                "the database was removed from"
+                "the database was removed from".to_owned()
             }
-            Err(error) => return Err(error),
+            Err(error) => format!("the database can be reached no more ({error}) at"),
         };
         let message = format!(
             "{what} {}; put it back, or start this program anew",
@@ -69,16 +69,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, aside) = (folder.path().join("x.db"), folder.path().join("y.db"));
         std::fs::write(&path, "a").unwrap();
-        let whereabouts = Whereabouts::of(&path).unwrap();
+        let opened = OpenedFile::of(&path).unwrap();
         std::fs::write(&path, "b").unwrap();
-        whereabouts.check().unwrap();
-        let told = || whereabouts.check().unwrap_err().to_string();
+        opened.check().unwrap();
+        let told = || opened.check().unwrap_err().to_string();
         std::fs::rename(&path, &aside).unwrap();
         assert!(told().contains("was removed"), "{}", told());
         std::fs::write(&path, "a").unwrap();
         assert!(told().contains("another file"), "{}", told());
         std::fs::rename(&aside, &path).unwrap();
-        whereabouts.check().unwrap();
-        assert!(Whereabouts::of(&aside).is_err());
+        opened.check().unwrap();
+        assert!(OpenedFile::of(&aside).is_err());
     }
 }
