@@ -192,9 +192,9 @@ async def first(program):
     await asyncio.gather(*(client.ended(id) for id in ids))
 
 
-def soak(runs, at_once):
+def soak(runs, at_once, history=None):
     """Runs one after another on each backend, each watched and read."""
-    with Program(BACKENDS) as program:
+    with Program(BACKENDS, history) as program:
         asyncio.run(settled(program))
         asyncio.run(asyncio.wait_for(first(program), 120))
         before = program.descriptors()
@@ -219,6 +219,7 @@ def main():
     parser.add_argument("--users", type=int, default=200, help="people of locust")
     parser.add_argument("--seconds", type=int, default=60, help="how long they work; of hey, each route for a tenth of it")
     parser.add_argument("--runs", type=int, default=4000, help="runs of soak")
+    parser.add_argument("--history", help="database that soak begins with a copy of: its caches are full sooner")
     parser.add_argument("--at-once", type=int, default=BACKENDS, help="people of soak")
     chosen = parser.parse_args()
     random.seed(1)
@@ -227,7 +228,7 @@ def main():
     elif chosen.what == "hey":
         hey(max(chosen.seconds // 10, 1))
     elif chosen.what == "soak":
-        soak(chosen.runs, chosen.at_once)
+        soak(chosen.runs, chosen.at_once, chosen.history)
     elif chosen.what == "limits":
         limits.main(check, table, crowd=1000)
     else:

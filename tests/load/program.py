@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,10 +15,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 class Program:
     """Settings are those of the environment, without `BENCHMARKER_`. `backends` more, r0, r1, …, are a reference server in a
-    process of its own: runs on different backends go side by side."""
+    process of its own: runs on different backends go side by side. `history` is a database to begin with a copy of."""
 
-    def __init__(self, backends=0, **settings):
-        self.backends, self.settings = backends, settings
+    def __init__(self, backends=0, history=None, **settings):
+        self.backends, self.history, self.settings = backends, history, settings
         self.models = None
 
     def serve_models(self):
@@ -32,6 +33,8 @@ class Program:
             self.serve_models()
         self.folder = tempfile.TemporaryDirectory(prefix="load-")
         self.database = Path(self.folder.name, "load.db")
+        if self.history:
+            shutil.copyfile(self.history, self.database)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("BENCHMARKER_")}
         environment |= {
             "DATABASE_URL": f"sqlite:{self.database}",
