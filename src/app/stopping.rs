@@ -37,6 +37,7 @@ impl App {
                 "some runs could not be stored in time; they will be marked at the next start"
             );
         }
+        // One that does not answer finds out by itself.
         let store = self.inner.store.close();
         if timeout_at((told + ALL_ENDS).into(), store).await.is_err() {
             tracing::warn!("the database did not close in time");

@@ -249,8 +249,8 @@ fn in_words(found: &Actual) -> String {
 }
 
 /// The types of [`Config`], as people call them.
-fn wanted_in_words(wanted: &str) -> String {
-    let words = match wanted {
+fn wanted_in_words(wanted: &str) -> &str {
+    match wanted {
         "u16" => "a whole number from 0 to 65535",
         "u32" => "a whole number from 0 to 4294967295",
         "u64" | "usize" => "a whole number from 0 on",
@@ -260,8 +260,7 @@ fn wanted_in_words(wanted: &str) -> String {
         "a sequence" => "a list in brackets",
         wanted if wanted.starts_with("struct ") || wanted == "a map" => "a table of settings",
         other => other,
-    };
-    words.to_owned()
+    }
 }
 
 /// Where a setting, or what is in it, was set.

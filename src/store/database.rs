@@ -438,12 +438,13 @@ impl Database {
 
     /// Fails where what is written would not be found again.
     pub fn check_place(&self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Sqlite {
-                file: Some(file), ..
-            } => Ok(file.check()?),
-            Self::Sqlite { file: None, .. } | Self::Postgres(_) => Ok(()),
+        if let Self::Sqlite {
+            file: Some(file), ..
+        } = self
+        {
+            file.check()?;
         }
+        Ok(())
     }
 
     /// Begins work that changes something.
@@ -556,11 +557,7 @@ impl Database {
                 readers.pool.close().await;
                 writer.pool.close().await;
             }
-            Self::Postgres(server) => {
-                // A server that does not answer is not waited for: it finds out by itself.
-                let _ =
-                    tokio::time::timeout(server.patience, server.connections.pool.close()).await;
-            }
+            Self::Postgres(server) => server.connections.pool.close().await,
         }
     }
 }

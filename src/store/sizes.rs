@@ -28,13 +28,10 @@ pub async fn sizes_of(work: &mut Work, filters: &[Vec<i64>]) -> Result<Vec<Size>
             " union all select "
         });
         sql.push_bind(place).push(" as place, ");
-        push_count(&mut sql, facets);
-        sql.push(" limit ").push_bind(MOST_COUNTED + 1);
-        sql.push(") as rows) as runs, ");
-        push_count(&mut sql, facets);
-        sql.push(" and run > (select max(run) from runs) - ");
-        sql.push_bind(NEWEST).push(" limit ").push_bind(NEWEST + 1);
-        sql.push(") as rows) as newest");
+        push_count(&mut sql, facets, None, MOST_COUNTED);
+        sql.push(" as runs, ");
+        push_count(&mut sql, facets, Some(NEWEST), NEWEST);
+        sql.push(" as newest");
     }
     sql.push(") as sizes order by place");
     let size = |row: &Row| -> Result<Size, StoreError> {
@@ -51,9 +48,15 @@ pub async fn sizes_of(work: &mut Work, filters: &[Vec<i64>]) -> Result<Vec<Size>
     work.fetch_all(sql).await?.iter().map(size).collect()
 }
 
-fn push_count(sql: &mut Statement, facets: &[i64]) {
+/// How many runs fit, or how many of so many newest ones do, up to one more than `most`.
+fn push_count(sql: &mut Statement, facets: &[i64], of_newest: Option<u32>, most: u32) {
     sql.push("(select count(*) from (select 1 from run_facets where facet in (");
     sql.push_list(facets.iter().copied()).push(")");
+    if let Some(newest) = of_newest {
+        sql.push(" and run > (select max(run) from runs) - ");
+        sql.push_bind(newest);
+    }
+    sql.push(" limit ").push_bind(most + 1).push(") as rows)");
 }
 
 /// How many rows there are, up to one more than `most`.
