@@ -8,6 +8,8 @@
 mod extended;
 mod extra;
 mod markdown;
+mod names;
+mod parts;
 mod reading;
 mod rows;
 mod splitter;
@@ -15,10 +17,11 @@ mod writing;
 
 pub use self::extra::Extra;
 pub use self::markdown::session as session_text;
+pub use self::parts::{Parts, ResultPart, Style};
 pub use self::reading::{Incoming, read, read_value};
 pub use self::rows::{Gatherer, header, write_rows};
 pub use self::splitter::{Piece, Splitter};
-pub use self::writing::{Parts, ResultPart, Style, write};
+pub use self::writing::write;
 
 /// Fields of a record that hold a time, wherever they stand; what a person asked for and settings of a
 /// server hold none, whatever they are called there.

@@ -374,6 +374,82 @@ fn what_is_cut_off_takes_no_other_with_it() {
     );
 }
 
+/// Texts of other people's making that look like what is looked for, or are long numbers.
+#[test]
+fn what_is_found_by_its_name_is_written_as_what_is_found_step_by_step() {
+    let time = "2024-12-25T12:21:26Z";
+    let tricky = json!({
+        "timestamp": time, "results": [], "chunks": null, "samples": null,
+        "request": {"id": 1}, "server_settings": {"expires_at": time},
+        "x\",\"samples": [1, -1, 0.1], "n": [9_007_199_254_740_993_u64, u64::MAX, -9_007_199_254_740_993_i64],
+    });
+    let text = tricky.to_string();
+    let mut old = old_document();
+    old["id"] = json!("65f1c0ffee65f1c0ffee65f1");
+    old["request"] = json!({"models": ["m"], "prompt": "p"});
+    old["samples"] = json!({"interval": 1, "items": []});
+    old["results"][0]["chunks"] = json!({"offsets": [0.1, 0.000_001], "sizes": [1, 2]});
+    let mut plain = parts(incoming(&old));
+    plain.extra = Extra::default();
+    for (in_result, at, what) in [
+        (true, "/response", json!(text)),
+        (
+            true,
+            "/response",
+            json!("1234567890123456 ,1234567890123456,"),
+        ),
+        (
+            true,
+            "/response_sha256",
+            json!("1234567890".repeat(6) + "abcd"),
+        ),
+        (true, "/timing", tricky.clone()),
+        (
+            true,
+            "/placement",
+            json!({"expires_at": time, "size_bytes": u64::MAX}),
+        ),
+        (true, "/chunks", json!({})),
+        (false, "/request/options", tricky.clone()),
+        (false, "/request/options", json!({"timestamp": time})),
+        (false, "/request/seed", json!(u64::MAX)),
+        (false, "/request/format", tricky.clone()),
+        (
+            false,
+            "/environment",
+            json!({"server_settings": tricky, "calibrated": time}),
+        ),
+        (
+            false,
+            "/environment",
+            json!({"results": [], "expires_at": time, "a": {"finished_at": null}}),
+        ),
+        (
+            false,
+            "/summary",
+            json!([0.123_456_789_012_345_6, 1_234_567_890_123_456_768.0]),
+        ),
+        (false, "/samples", json!([])),
+    ] {
+        let mut parts = plain.clone();
+        let stored = if in_result {
+            &mut parts.results[0].document
+        } else {
+            &mut parts.document
+        };
+        let mut document: Value = serde_json::from_slice(stored).unwrap();
+        let (of, name) = at.rsplit_once('/').unwrap();
+        document.pointer_mut(of).unwrap()[name] = what;
+        *stored = serde_json::to_vec(&document).unwrap().into();
+        // What is not known has to be put in its place, so all places are gone through.
+        let mut by_steps = parts.clone();
+        by_steps.extra.add("/nowhere", "a", json!(1));
+        for style in [Style::Plain, Style::Relaxed] {
+            assert_eq!(written(&parts, style), written(&by_steps, style), "{at}");
+        }
+    }
+}
+
 /// Any JSON.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -432,6 +508,11 @@ proptest! {
             expected["results"] = with_chunks.collect();
         }
         prop_assert_eq!(&value(&written(&parts, Style::Plain)), &expected);
+        let mut by_steps = parts.clone();
+        by_steps.extra.add("/nowhere", "a", json!(1));
+        for style in [Style::Plain, Style::Relaxed] {
+            prop_assert_eq!(written(&parts, style), written(&by_steps, style));
+        }
         for style in [Style::Relaxed, Style::Canonical] {
             let plain = super::extended::with_plain_numbers(value(&written(&parts, style)));
             prop_assert_eq!(&plain, &expected);

@@ -1,50 +1,12 @@
 //! From the text that is stored to the text that goes out, in one pass and without reading it into a
 //! record: a million runs are written as fast as they are read.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Utc};
 use memchr::memchr2;
 
 use super::extra::step;
-use super::{Extra, FOREIGN_NAMES, TIME_FIELDS, extended, is_time};
-use crate::record::Chunks;
-
-/// What is written in place of an ordinary value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// Nothing: JSON as the API serves it.
-    Plain,
-    /// What MongoDB's relaxed Extended JSON asks for.
-    Relaxed,
-    /// What its canonical form asks for: every number tells its type.
-    Canonical,
-}
-
-/// What this machine did, and what others did, as JSON.
-type SampleTexts<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
-
-/// A stored run, its parts as JSON without white space.
-#[derive(Clone, Debug, Default)]
-pub struct Parts<'a> {
-    /// The run without what follows.
-    pub document: Cow<'a, [u8]>,
-    /// Its results.
-    pub results: Vec<ResultPart<'a>>,
-    /// What this machine did, and what others did.
-    pub samples: Option<SampleTexts<'a>>,
-    /// What is not known of it.
-    pub extra: Extra,
-}
-
-/// A stored result.
-#[derive(Clone, Debug, Default)]
-pub struct ResultPart<'a> {
-    /// The result without its chunks.
-    pub document: Cow<'a, [u8]>,
-    /// Its chunks.
-    pub chunks: Option<Chunks>,
-}
+use super::parts::{Parts, ResultPart, SampleTexts, Style};
+use super::{FOREIGN_NAMES, TIME_FIELDS, extended, is_time, names};
 
 /// The stored text is no JSON.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -394,9 +356,72 @@ impl<'a> Walk<'a, '_> {
 
     /// A text of its own, all of it.
     fn whole(mut self, place: Place) -> Result<(), Damage> {
-        self.value(place)?;
+        let begun = self.out.len();
+        if !self.by_names(place)? {
+            self.out.truncate(begun);
+            (self.at, self.copied) = (0, 0);
+            self.value(place)?;
+        }
         self.flush();
         Ok(())
+    }
+
+    /// Goes from one member that is written otherwise to the next, and looks at nothing between them; false
+    /// where it cannot be told so that these are all, or whose they are.
+    fn by_names(&mut self, place: Place) -> Result<bool, Damage> {
+        let (opening, own) = match place {
+            Place::Run => (r#"{"id":""#, &names::OF_RUN[..]),
+            Place::Result => ("{", &names::OF_RESULT[..]),
+            Place::Other => ("", &[][..]),
+            _ => return Ok(false),
+        };
+        let text = self.text;
+        let is_simple = self.parts.extra.is_empty() && text.starts_with(opening.as_bytes());
+        let has_numbers = match self.style {
+            Style::Plain => false,
+            Style::Relaxed => names::may_have_long_integer(text),
+            Style::Canonical => true,
+        };
+        if !is_simple || has_numbers {
+            return Ok(false);
+        }
+        let Some(members) = names::members(text) else {
+            return Ok(false);
+        };
+        let mut seen = Seen::default();
+        if place == Place::Run {
+            self.at = r#"{"id":"#.len();
+            self.member(place, 1, "id", &mut seen)?;
+        }
+        let mut own_seen = Seen::default();
+        for member in members {
+            // What stands in somebody else's object has been passed.
+            if member.at < self.at {
+                continue;
+            }
+            self.at = member.value_at;
+            let is_own = own.contains(&member.name);
+            if is_own && (own_seen.has(member.name) || !self.is_own_value(member.name)) {
+                return Ok(false);
+            }
+            if is_own {
+                own_seen.0.push(member.name);
+            }
+            let place = if is_own { place } else { Place::Other };
+            self.member(place, member.at, member.name, &mut seen)?;
+        }
+        self.at = text.len();
+        Ok(own_seen.0.len() == own.len())
+    }
+
+    /// Whether a value is what a run or a result has there, and not something of the same name within it.
+    fn is_own_value(&self, name: &str) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        match name {
+            "request" => rest.starts_with(b"{"),
+            "results" | "remote_samples" => rest.starts_with(b"[]"),
+            _ => rest.starts_with(b"null"),
+        }
     }
 
     /// Another text in the place where this one is.
