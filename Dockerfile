@@ -12,6 +12,7 @@ WORKDIR /build
 # Dependencies in a layer of their own: it is built again only when the lock changes. The sources
 # are stand-ins, and so is the build script, whose files are not here yet.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo/config.toml .cargo/config.toml
 RUN mkdir -p src tests/suite \
     && echo 'fn main() {}' > build.rs \
     && cp build.rs src/main.rs \

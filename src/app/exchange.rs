@@ -22,7 +22,8 @@ use crate::store::{PackedRun, RunText, Selection, Store, StoreError, StoredRun};
 const PIECE: usize = 64 << 10;
 /// Batches that wait for whoever reads them.
 const PIECES_WAITING: usize = 2;
-/// Batches that are written at once: more than the one thread that reads can feed.
+/// Batches that are written at once, where there are so many processors: more than the one thread that reads
+/// can feed.
 const MOST_WRITERS: usize = 4;
 /// Documents that are read and stored together.
 const BATCH: usize = 64;
@@ -351,8 +352,9 @@ async fn write_all(
     pieces: &mpsc::Sender<io::Result<Bytes>>,
     form: Form,
 ) {
+    // One more than there are processors: a batch that is done waits for the one before it.
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads.min(MOST_WRITERS);
+    let threads = (threads + 1).min(MOST_WRITERS);
     let written = futures_util::stream::poll_fn(move |context| batches.poll_recv(context))
         .map(|batch| async move {
             let batch = batch.map_err(io::Error::other)?;
