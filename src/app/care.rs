@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::value::RawValue;
 
 use super::archive::Archive;
 use super::exchange::{Form, write_one};
@@ -360,7 +361,8 @@ fn append(mut archive: Archive, runs: Vec<StoredRun>) -> (Archive, std::io::Resu
     let mut room = Vec::new();
     for run in runs {
         let length = lines.len();
-        let done = write_one(&mut lines, &mut room, &run, ARCHIVED);
+        let done = write_one(&mut lines, &mut room, &run, ARCHIVED)
+            .and_then(|()| check(lines.get(length..).unwrap_or_default()));
         let id = run.id;
         match done {
             Ok(()) => written.push(id),
@@ -373,6 +375,13 @@ fn append(mut archive: Archive, runs: Vec<StoredRun>) -> (Archive, std::io::Resu
     }
     let done = archive.append(&lines);
     (archive, done.map(|()| (written, unreadable)))
+}
+
+/// What is deleted afterwards has to be whole. An export goes by names through what is stored, and does not
+/// see every damage.
+fn check(line: &[u8]) -> Result<(), String> {
+    let whole = serde_json::from_slice::<&RawValue>(line);
+    whole.map(drop).map_err(|error| error.to_string())
 }
 
 async fn opened(path: PathBuf) -> Result<Archive, AppError> {

@@ -49,6 +49,22 @@ pub fn members(text: &[u8]) -> Option<impl Iterator<Item = Member>> {
     Some(found)
 }
 
+/// Whether quotes and brackets add up, those within texts among them. Damage mostly shows in that, and then
+/// the text has to be gone through step by step, which tells where it is.
+pub fn adds_up(text: &[u8]) -> bool {
+    // Numbers of one byte, so that many are counted at once: they need to be right by their remainder only.
+    let count = |byte: u8, wanted: u8| u8::from(byte == wanted);
+    let (mut quotes, mut braces, mut brackets) = (0_u8, 0_u8, 0_u8);
+    for &byte in text {
+        quotes = quotes.wrapping_add(count(byte, b'"'));
+        braces = braces.wrapping_add(count(byte, b'{'));
+        braces = braces.wrapping_sub(count(byte, b'}'));
+        brackets = brackets.wrapping_add(count(byte, b'['));
+        brackets = brackets.wrapping_sub(count(byte, b']'));
+    }
+    quotes.is_multiple_of(2) && braces == 0 && brackets == 0
+}
+
 /// Whether a whole number may be among these bytes that has so many digits that MongoDB wants to know its type.
 /// Text that looks like one counts too.
 pub fn may_have_long_integer(text: &[u8]) -> bool {
@@ -136,6 +152,18 @@ mod tests {
                     "{shifted}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_bracket_or_a_quote_too_many_is_seen() {
+        let text = format!(r#"{{"a":[{}],"b":{{}}}}"#, r#""x","#.repeat(300) + "1");
+        assert!(adds_up(text.as_bytes()));
+        for place in 0..text.len() {
+            let is_structure = b"{}[]\"".contains(&text.as_bytes()[place]);
+            let mut damaged = text.clone().into_bytes();
+            damaged[place] = b'y';
+            assert_eq!(adds_up(&damaged), !is_structure, "{place}");
         }
     }
 

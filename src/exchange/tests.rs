@@ -450,6 +450,29 @@ fn what_is_found_by_its_name_is_written_as_what_is_found_step_by_step() {
     }
 }
 
+#[test]
+fn a_text_whose_structure_is_damaged_is_told() {
+    let whole = parts(incoming(&old_document()));
+    assert!(whole.extra.is_empty(), "{:?}", whole.extra);
+    let structure = |text: &[u8]| -> Vec<usize> {
+        let is_structure = |(_, byte): &(usize, &u8)| b"{}[]\"".contains(byte);
+        let found = text.iter().enumerate().filter(is_structure);
+        found.map(|(place, _)| place).collect()
+    };
+    for place in structure(&whole.document) {
+        let mut parts = whole.clone();
+        parts.document.to_mut()[place] = b'y';
+        let written = write(&mut Vec::new(), &parts, Style::Relaxed);
+        assert!(written.is_err(), "{place}");
+    }
+    for place in structure(&whole.results[0].document) {
+        let mut parts = whole.clone();
+        parts.results[0].document.to_mut()[place] = b'y';
+        let written = write(&mut Vec::new(), &parts, Style::Relaxed);
+        assert!(written.is_err(), "{place}");
+    }
+}
+
 /// Any JSON.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -367,7 +367,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Goes from one member that is written otherwise to the next, and looks at nothing between them; false
-    /// where it cannot be told so that these are all, or whose they are.
+    /// where it cannot be told so that these are all, or whose they are, or that the text is whole.
     fn by_names(&mut self, place: Place) -> Result<bool, Damage> {
         let (opening, own) = match place {
             Place::Run => (r#"{"id":""#, &names::OF_RUN[..]),
@@ -376,7 +376,9 @@ impl<'a> Walk<'a, '_> {
             _ => return Ok(false),
         };
         let text = self.text;
-        let is_simple = self.parts.extra.is_empty() && text.starts_with(opening.as_bytes());
+        let is_simple = self.parts.extra.is_empty()
+            && text.starts_with(opening.as_bytes())
+            && names::adds_up(text);
         let has_numbers = match self.style {
             Style::Plain => false,
             Style::Relaxed => names::may_have_long_integer(text),

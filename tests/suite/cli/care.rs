@@ -183,29 +183,38 @@ fn what_cannot_be_archived_is_not_deleted() {
     }
     assert_eq!(home.ids(), set(&ids));
     assert_eq!(read(&home.path().join("notes.txt")), "no archive");
-    // One that cannot be read stays, and hinders no other.
-    damage(&home, &ids[4]);
+    // Those that cannot be read stay, and hinder no other: one that is something else, and one in which
+    // everything is where it should be but a single letter.
+    damage(&home, &ids[4], b"\x01\x02");
+    let letter = format!(
+        r#"{{"id":"{}","request":{{}},"results":[],"samples":null,"remote_samples":[],"a":b}}"#,
+        ids[3]
+    );
+    damage(&home, &ids[3], letter.as_bytes());
     let done = prune("runs.jsonl");
     assert_eq!(done.code, Some(1));
+    assert!(done.err.contains(&ids[3]), "{}", done.err);
     assert!(done.err.contains(&ids[4]), "{}", done.err);
-    assert!(done.out.contains("3 runs deleted"), "{}", done.out);
+    assert!(done.out.contains("2 runs deleted"), "{}", done.out);
     let archived = ids_of(&read(&home.path().join("runs.jsonl")));
-    assert_eq!(archived, set([&ids[2], &ids[3], &ids[5]]));
+    assert_eq!(archived, set([&ids[2], &ids[5]]));
     let checked = home.run(&["check", "--format", "json"]);
     assert_eq!(checked.code, Some(1));
     let report: Value = serde_json::from_str(&checked.out).unwrap();
-    assert_eq!(report["faults"], 1, "{report}");
-    assert_eq!(report["findings"][0]["id"], ids[4], "{report}");
+    assert_eq!(report["faults"], 2, "{report}");
+    let found = [0, 1].map(|place| report["findings"][place]["id"].as_str().unwrap().to_owned());
+    assert_eq!(set(&found), set([&ids[3], &ids[4]]), "{report}");
 }
 
 /// Overwrites the document of a run.
-fn damage(home: &Home, id: &str) {
+fn damage(home: &Home, id: &str, document: &[u8]) {
     use sqlx::ConnectOptions;
     blocking(async {
         let file = home.path().join("runs.db");
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
         let mut connection = options.connect().await.unwrap();
-        let done = sqlx::query("update runs set document = x'0102' where id = $1")
+        let done = sqlx::query("update runs set document = $1 where id = $2")
+            .bind(document)
             .bind(id)
             .execute(&mut connection)
             .await
