@@ -1,5 +1,5 @@
-//! From the text that is stored to the text that goes out, in one pass and without reading it into a
-//! record: a million runs are written as fast as they are read.
+//! From the text that is stored to the text that goes out, without reading it into a record: a million runs are
+//! written as fast as they are read.
 
 use chrono::{DateTime, Utc};
 use memchr::memchr2;
@@ -287,7 +287,10 @@ impl<'a> Walk<'a, '_> {
                 self.chunks()
             }
             (Place::Request, "format") if is_mongodb => self.answer_format(),
-            (Place::Run, "request") => self.value(Place::Request),
+            (Place::Run, "request") => {
+                seen.0.push("request");
+                self.value(Place::Request)
+            }
             (Place::Request | Place::Foreign, _) => self.value(Place::Foreign),
             (Place::Unknown, _) => self.value(Place::Unknown),
             (_, name) if FOREIGN_NAMES.contains(&name) => self.value(Place::Foreign),
@@ -376,15 +379,12 @@ impl<'a> Walk<'a, '_> {
             _ => return Ok(false),
         };
         let text = self.text;
-        let is_simple = self.parts.extra.is_empty()
-            && text.starts_with(opening.as_bytes())
-            && names::adds_up(text);
-        let has_numbers = match self.style {
-            Style::Plain => false,
-            Style::Relaxed => names::may_have_long_integer(text),
-            Style::Canonical => true,
-        };
-        if !is_simple || has_numbers {
+        if self.style == Style::Canonical
+            || !self.parts.extra.is_empty()
+            || !text.starts_with(opening.as_bytes())
+            || !names::adds_up(text)
+            || (self.style == Style::Relaxed && names::may_have_long_integer(text))
+        {
             return Ok(false);
         }
         let Some(members) = names::members(text) else {
@@ -395,7 +395,6 @@ impl<'a> Walk<'a, '_> {
             self.at = r#"{"id":"#.len();
             self.member(place, 1, "id", &mut seen)?;
         }
-        let mut own_seen = Seen::default();
         for member in members {
             // What stands in somebody else's object has been passed.
             if member.at < self.at {
@@ -403,17 +402,14 @@ impl<'a> Walk<'a, '_> {
             }
             self.at = member.value_at;
             let is_own = own.contains(&member.name);
-            if is_own && (own_seen.has(member.name) || !self.is_own_value(member.name)) {
+            if is_own && (seen.has(member.name) || !self.is_own_value(member.name)) {
                 return Ok(false);
-            }
-            if is_own {
-                own_seen.0.push(member.name);
             }
             let place = if is_own { place } else { Place::Other };
             self.member(place, member.at, member.name, &mut seen)?;
         }
         self.at = text.len();
-        Ok(own_seen.0.len() == own.len())
+        Ok(seen.0.len() == own.len())
     }
 
     /// Whether a value is what a run or a result has there, and not something of the same name within it.
@@ -580,7 +576,7 @@ impl<'a> Walk<'a, '_> {
     }
 }
 
-/// Members that an object had and that stand in other places of the database.
+/// Members of its own that a run or a result had so far.
 #[derive(Default)]
 struct Seen(Vec<&'static str>);
 
