@@ -1,5 +1,5 @@
 // Agents in front of a model: at work, stopped, asking, and what stays of it.
-import { BASE, HOSTILE, SCREENS, accessible, askAgents, check, look, open } from "./shared.mjs";
+import { BASE, HOSTILE, SCREENS, accessible, askAgents, check, ended, look, open } from "./shared.mjs";
 
 export default {
   async "agents at work, side by side, and their answer"(browser) {
@@ -23,10 +23,8 @@ export default {
       const experts = [...document.querySelectorAll(".agent")].filter((it) => it.textContent.includes("Expert: "));
       return experts.filter((it) => !it.textContent.includes("done") && it.querySelector(".text").textContent.length > 10).length >= 2;
     });
-    const boxes = [];
-    for (const expert of await page.locator(".agent:has-text('Expert: ')").all()) {
-      boxes.push(await expert.boundingBox());
-    }
+    // All at one moment: what they write moves them.
+    const boxes = await page.locator(".agent:has-text('Expert: ')").evaluateAll((experts) => experts.map((it) => it.getBoundingClientRect().toJSON()));
     check(boxes.length >= 2 && boxes[0].y === boxes[1].y && boxes[0].x !== boxes[1].x, "experts are not side by side");
     await accessible(page, "agents at work");
     await page.waitForSelector(".where");
@@ -45,7 +43,7 @@ export default {
     await page.fill("#repetitions", "1");
     await page.click("button.big");
     await page.waitForURL(/\/runs\/[0-9a-f]{24}$/);
-    await page.waitForSelector("h1.headline");
+    await ended(page);
   },
 
   async "agents stopped, and a page loaded in the middle"(browser) {

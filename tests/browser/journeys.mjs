@@ -1,6 +1,6 @@
 // The main ways through the house, from the first run to the last answer of the agents: on each screen by mouse or
 // finger, and by keyboard alone.
-import { BASE, Keyboard, Pointer, SCREENS, check, open, start } from "./shared.mjs";
+import { BASE, Keyboard, Pointer, SCREENS, check, ended, open, start } from "./shared.mjs";
 
 const ENDLESS = "script:tokens=9999,gap=20@reference";
 
@@ -24,7 +24,7 @@ async function measureAndStop(page, hand, name) {
   await hand.write("#repetitions", "1");
   await hand.press("button.big");
   await page.waitForURL(/\/runs\/[0-9a-f]{24}$/);
-  await page.waitForSelector("h1.headline");
+  await ended(page);
   check(/completed/.test(await page.textContent(".status")), "the run did not complete");
   await hand.press('.actions a[href^="/?from="]');
   await page.waitForSelector("#prompt");
@@ -35,7 +35,7 @@ async function measureAndStop(page, hand, name) {
   await page.waitForURL(/\/runs\/[0-9a-f]{24}$/);
   await written(page);
   await hand.press(".head form button");
-  await page.waitForSelector("h1.headline");
+  await ended(page);
   check(/cancelled/.test(await page.textContent(".status")), "the run was not stopped");
 }
 
@@ -56,6 +56,7 @@ async function findAndCompare(page, hand, name) {
   check((await page.locator("tbody tr").count()) === 2, "not both runs are found");
   await hand.press('th a[href*="sort=time%5Fto%5Ffirst%5Fchunk"]');
   await page.waitForSelector("th[aria-sort=ascending]:has-text('First chunk')");
+  await page.waitForLoadState();
   check(page.url().includes("find"), "sorting loses the filter");
   await hand.press(".choose-all");
   check((await page.locator("tbody input:checked").count()) === 2, "choosing all does not choose all");
@@ -84,7 +85,7 @@ async function takeAway(page, hand, name) {
   await page.waitForURL(/\/delete$/);
   check(/Delete this benchmark\?/.test(await page.textContent("h1")), "deleting does not ask");
   await hand.press("main a.button");
-  await page.waitForSelector("h1.headline");
+  await ended(page);
   await page.goto(shown);
   check((await page.locator("tbody tr").count()) === 2, "a run that was kept is gone");
   await hand.tick("tbody tr:first-child input");

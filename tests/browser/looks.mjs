@@ -1,7 +1,7 @@
 // Every page in every state, on each screen, in light and dark: whether axe finds anything, whether it fits, and a
 // picture of it for somebody to look at.
 import { createServer } from "node:http";
-import { BASE, HOSTILE, check, look, open, serve, start } from "./shared.mjs";
+import { BASE, HOSTILE, check, ended, leave, look, open, serve, start } from "./shared.mjs";
 
 const ENDLESS = "script:tokens=20000,ttft=20,gap=20@reference";
 const QUICK = "script:tokens=8,ttft=5,gap=1@reference";
@@ -23,8 +23,32 @@ async function lookAt(browser, paths, options = {}) {
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, worker));
 }
 
-/** As much of an Ollama as the run page asks for, with these models. */
-function ollama(port, names) {
+/** As much of an Ollama as the run page asks for. Until it is told which models it has, it answers nobody. */
+async function ollama() {
+  let answers = null;
+  const server = createServer((request, response) => {
+    if (answers === null) {
+      request.socket.destroy();
+      return;
+    }
+    const answer = answers[request.url];
+    response.writeHead(answer ? 200 : 404, { "content-type": "application/json" });
+    response.end(JSON.stringify(answer ?? { error: "not here" }));
+  });
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  return {
+    host: `127.0.0.1:${server.address().port}`,
+    has: (names) => {
+      answers = answersWith(names);
+    },
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+function answersWith(names) {
   const models = names.map((name, index) => ({
     name,
     model: name,
@@ -33,29 +57,13 @@ function ollama(port, names) {
     modified_at: "2026-01-01T00:00:00Z",
     details: { family: "llama", parameter_size: `${index + 1}.2B`, quantization_level: "Q4_K_M" },
   }));
-  const answers = { "/api/tags": { models }, "/api/ps": { models: models.slice(0, 1) }, "/api/version": { version: "0.9.0" }, "/api/show": { capabilities: ["completion"], model_info: {} } };
-  const server = createServer((request, response) => {
-    const answer = answers[request.url];
-    response.writeHead(answer ? 200 : 404, { "content-type": "application/json" });
-    response.end(JSON.stringify(answer ?? { error: "not here" }));
-  });
-  return new Promise((ready) => {
-    server.listen(port, "127.0.0.1", () => ready(server));
-  });
+  return { "/api/tags": { models }, "/api/ps": { models: models.slice(0, 1) }, "/api/version": { version: "0.9.0" }, "/api/show": { capabilities: ["completion"], model_info: {} } };
 }
-
-const close = (server) => new Promise((done) => {
-  server.closeAllConnections();
-  server.close(done);
-});
 
 const first = {
   async "a first visit, then one model, then ten"(browser) {
-    const reserved = await ollama(0, []);
-    const { port } = reserved.address();
-    await close(reserved);
-    const { base, stop } = await serve({ OLLAMA_HOST: `127.0.0.1:${port}` });
-    let models;
+    const models = await ollama();
+    const { base, stop } = await serve({ OLLAMA_HOST: models.host });
     try {
       const page = await open(browser, { base });
       await page.goto(base);
@@ -68,17 +76,16 @@ const first = {
         "first visit, system": "/ui/system",
       }, { base });
       for (const names of [["llama3.2:1b"], Array.from({ length: 10 }, (_, index) => `family/model-with-a-long-name-${index}:8b-instruct-q4_K_M`)]) {
-        models = await ollama(port, names);
+        models.has(names);
         await page.waitForFunction(async (count) => {
           const text = await (await fetch("/")).text();
           return text.split('@ollama"').length - 1 === count;
         }, names.length);
         await lookAt(browser, { [`run, ${names.length} of Ollama's models`]: "/" }, { base });
-        await close(models);
       }
     } finally {
-      models?.closeAllConnections();
-      models?.close();
+      await leave(browser);
+      models.close();
       await stop();
     }
   },
@@ -100,6 +107,7 @@ const first = {
       await page.waitForURL(`${base}/history`);
       await page.waitForSelector("#system-strip .gauges");
     } finally {
+      await leave(browser);
       await stop();
     }
   },
@@ -116,7 +124,7 @@ const last = {
     await lookAt(browser, { "live, queued": `/runs/${queued}`, "delete, going on": `/runs/${running}/delete`, "history, going on": "/history?q=sky" });
     await page.goto(`${BASE}/runs/${running}`);
     await page.click("text=Stop");
-    await page.waitForSelector("h1.headline");
+    await ended(page);
     await lookAt(browser, { "result, cancelled": `/runs/${running}` });
   },
 

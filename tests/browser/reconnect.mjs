@@ -10,7 +10,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { askAgents, check, drive, open, run, useServer } from "./shared.mjs";
+import { askAgents, check, drive, ended, open, run, useServer } from "./shared.mjs";
 
 const PROGRAM = resolve(process.env.BENCHMARKER ?? "../../target/debug/ollama-benchmarker");
 // Long enough that no machine is too slow to look at it: it is stopped when all has been seen.
@@ -180,7 +180,7 @@ async function dead(page) {
 /** Stops a run; its stored answer begins with what the page showed, and so does what the page shows now. */
 async function stopped(page, shown) {
   await page.click("text=Stop");
-  await page.waitForSelector("h1.headline");
+  await ended(page);
   const { results } = await ask(`/api/benchmarks/history/${idOf(page.url())}`);
   check(results.length === 1, `${results.length} results are stored`);
   check(results[0].response.startsWith(shown), "the page showed other text than came");
@@ -220,7 +220,7 @@ const steps = {
     });
     check(most <= 20, `the page changed ${most} times in a second`);
     await page.click("text=Stop");
-    await page.waitForSelector("h1.headline");
+    await ended(page);
     const { results } = await ask(`/api/benchmarks/history/${idOf(page.url())}`);
     const first = results.find((it) => it.model === fast.replace("@reference", ""));
     // Of a long text the page shows the end.
@@ -248,7 +248,7 @@ const steps = {
     } while (stored.status === "running");
     await lostIs(page, true);
     network.mend();
-    await page.waitForSelector("h1.headline");
+    await ended(page);
     check((await page.textContent("main")).includes(stored.results[0].response), "the result has not the stored answer");
     await page.context().close();
   },
@@ -291,7 +291,7 @@ const steps = {
     await shows();
     await page.unroute("**/api/benchmarks/*/events*");
     await page.click("text=Stop");
-    await page.waitForSelector("h1.headline");
+    await ended(page);
     await page.context().close();
   },
 
@@ -304,7 +304,7 @@ const steps = {
     await lostIs(page, true);
     check(/does not need this page/.test(await page.textContent("#lost")), "the page does not say what is lost");
     await serve(new URL(direct).port);
-    await page.waitForSelector("h1.headline");
+    await ended(page);
     check(page.url() === address, "the page leads elsewhere");
     const stored = await ask(`/api/benchmarks/history/${idOf(address)}`);
     check(stored.status === "interrupted" && stored.results.length === 1, `stored: ${stored.status}, ${stored.results.length} results`);

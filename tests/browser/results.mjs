@@ -3,23 +3,35 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { BASE, ONCE, check, look, open, run, start } from "./shared.mjs";
+import { BASE, ONCE, check, ended, look, open, run, start } from "./shared.mjs";
 
 // Words from right to left, signs of several code points, and a line longer than any screen.
 const SCRIPTS = "مرحبا بالعالم، لماذا السماء زرقاء؟ שלום 👩‍👩‍👧‍👦 🏳️‍🌈 你好 ";
+
+/** Points at one place of the timeline after the other until it tells such values. A busy machine may have made more stalls,
+ *  and seldom been looked at. */
+async function tellsSomewhere(page, values) {
+  const { width } = await page.locator(".explorer").boundingBox();
+  for (const part of [0.25, 0.5, 0.75, 0.9, 0.15, 0.35, 0.65, 0.8]) {
+    await page.hover(".explorer", { position: { x: width * part, y: 40 } });
+    if (values.test(await page.textContent("#readout"))) {
+      return;
+    }
+  }
+  throw new Error(`the drawing does not tell its values: ${values}`);
+}
 
 export default {
   async "a stall tells what moved, by mouse and by keyboard"(browser) {
     const page = await open(browser);
     await run(page, { prompt: "x", byHand: "script:tokens=60,ttft=50,gap=15,pause=600@reference", options: ONCE });
-    await page.waitForSelector("h1.headline");
+    await ended(page);
     const readout = () => page.textContent("#readout");
     await page.hover(".stall");
     check(/without a chunk/.test(await readout()), "a stall that is pointed at is silent");
-    const box = await page.locator(".explorer").boundingBox();
-    await page.hover(".explorer", { position: { x: box.width / 4, y: 40 } });
-    check(/chunks\/s .*CPU/.test(await readout()), "the drawing does not tell its values");
-    await page.locator(".stall").focus();
+    await tellsSomewhere(page, /chunks\/s .*CPU/);
+    // A busy machine may have made others.
+    await page.locator(".stall").first().focus();
     check(/without a chunk/.test(await readout()), "a stall that has the focus is silent");
     await page.keyboard.press("Enter");
     check(await page.locator("#stall-1 table, #stall-1 p.quiet").first().isVisible(), "the entry of a stall does not open");
@@ -44,9 +56,7 @@ export default {
     rmSync(dirname(file), { recursive: true });
     check((await page.textContent("h1.headline")) === headline, "the report has another sentence");
     check(await page.evaluate(() => getComputedStyle(document.querySelector(".card")).borderTopStyle === "solid"), "the report has no style");
-    const box = await page.locator(".explorer").boundingBox();
-    await page.hover(".explorer", { position: { x: box.width / 2, y: 40 } });
-    check(/CPU/.test(await page.textContent("#readout")), "the drawing of the report does not tell its values");
+    await tellsSomewhere(page, /CPU/);
     await look(page, "report");
     await page.goto(`${BASE}/`);
     const drawn = await page.evaluate(async (address) => {

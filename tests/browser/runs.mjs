@@ -1,5 +1,5 @@
 // A run and what can come between: stopping, mistakes, silence, saved prompts, text that wants to be more.
-import { BASE, HOSTILE, ONCE, check, open, run } from "./shared.mjs";
+import { BASE, HOSTILE, ONCE, check, ended, lead, open, run } from "./shared.mjs";
 
 export default {
   async "two models side by side"(browser) {
@@ -16,11 +16,11 @@ export default {
       const columns = [...document.querySelectorAll(".live-model")];
       return columns.length === 2 && columns.every((column) => column.querySelector(".answer").textContent.length > 10);
     });
-    await page.waitForSelector("h1.headline");
+    await ended(page);
     check(/tokens/.test(await page.textContent("h1.headline")), "the result has no sentence");
     // Four of the run, and a box and a curve for each of three figures.
     check((await page.locator("svg.chart").count()) === 4 + 2 * 3, "the result has not ten drawings");
-    await page.click(".figures-table a.term >> text=First chunk");
+    await lead(page, ".figures-table a.term >> text=First chunk");
     check(/From sending the request/.test(await page.textContent(":target")), "a figure does not lead to its meaning");
     await page.goBack();
     check((await page.locator(".figures-table tbody tr").count()) === 2, "the table has not two rows");
@@ -28,7 +28,7 @@ export default {
     check(drawn >= 4, `only ${drawn} lines are drawn`);
     await page.click("section:has(#race-title) summary");
     check(await page.locator("table:has-text('Of the answer')").isVisible(), "the table of a drawing does not open");
-    await page.click("text=Compare its models");
+    await lead(page, "text=Compare its models");
     check(/Everything is compared with/.test(await page.textContent("main")), "the models cannot be compared");
   },
 
@@ -43,7 +43,7 @@ export default {
     check(!/–/.test(await page.textContent(".live-model .first")), "the time to the first chunk is lost by loading again");
     await page.waitForSelector(".live-model .state:has-text('writing')");
     await page.click("text=Stop");
-    await page.waitForSelector("h1.headline");
+    await ended(page);
     check(/cancelled/.test(await page.textContent(".status")), "the run was not cancelled");
   },
 
@@ -52,7 +52,7 @@ export default {
     await run(page, { prompt: "x", byHand: "script:tokens=3,ttft=20,gap=60000@reference", options: ONCE });
     await page.waitForSelector(".state[data-state=stuck]");
     await page.click("text=Stop");
-    await page.waitForSelector("h1.headline");
+    await ended(page);
   },
 
   async "mistakes beside their field"(browser) {
@@ -94,7 +94,7 @@ export default {
       byHand: "fault-hostile@reference fault-hostile-error@reference",
       options: { ...ONCE, "Name and tags": { name: HOSTILE, tags: "<b>tag</b>" } },
     });
-    await page.waitForSelector("h1.headline");
+    await ended(page);
     const id = page.url().split("/").pop();
     for (const path of [`/runs/${id}`, "/history", `/?from=${id}`, `/runs/${id}/delete`]) {
       await page.goto(BASE + path);

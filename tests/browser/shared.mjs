@@ -87,6 +87,23 @@ export async function open(browser, { base = BASE, tolerated = /^$/, ...options 
   return page;
 }
 
+/** Closes all pages. Those of a server that stops would tell that it does not answer. */
+export async function leave(browser) {
+  await Promise.all(browser.contexts().map((context) => context.close()));
+}
+
+/** Waits until the page tells how a run went: all of it, since the headline is there before the rest. */
+export async function ended(page) {
+  await page.waitForSelector("h1.headline");
+  await page.waitForLoadState();
+}
+
+/** Presses what leads to another page, and waits for all of that: a click waits for its beginning only. */
+export async function lead(page, selector) {
+  await page.click(selector);
+  await page.waitForLoadState();
+}
+
 // --- Looks ---------------------------------------------------------------------------------------
 
 const unfold = (page, is) => page.evaluate((open) => {
@@ -361,9 +378,7 @@ export async function drive(stories) {
         say(error.message);
         await stopRuns();
       }
-      for (const context of browser.contexts()) {
-        await context.close();
-      }
+      await leave(browser);
       console.log(`${wrong.length > before ? "wrong" : "ok   "} ${name} (${((performance.now() - begun) / 1000).toFixed(1)} s)`);
     }
   } finally {

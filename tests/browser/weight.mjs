@@ -1,5 +1,5 @@
 // What a page weighs, what is loaded again, and what moves under a reader's eyes.
-import { BASE, SCREENS, check, open, start } from "./shared.mjs";
+import { BASE, SCREENS, check, ended, open, start } from "./shared.mjs";
 
 /** A first visit of any page takes less, bytes as they are sent. */
 const MOST_OF_A_VISIT = 100_000;
@@ -81,7 +81,7 @@ export default {
       await page.goto(`${BASE}/runs/${id}`);
       await page.waitForSelector("#phase:has-text('queue')");
       await fetch(`${BASE}/api/benchmarks/${other}/cancel`, { method: "POST" });
-      await page.waitForSelector("h1.headline");
+      await ended(page);
       check(moved(page) < MOST_SHIFT, `a run moves by ${moved(page)} on a ${screen}: ${movers(page)}`);
     }
   },
