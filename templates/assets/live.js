@@ -150,7 +150,7 @@
       if (this.chunks.offset === null) {
         const waited = now - this.sent;
         if (waited > SLOW_START) {
-          this.state("slow", `${this.what}: nothing yet after ${Math.floor(waited / 1000)} s; loading, reading the prompt, or stuck`);
+          this.state("slow", `${this.what}: nothing for ${Math.floor(waited / 1000)} s: loading, reading, or stuck`);
         } else {
           this.state("loading", `${this.what}: loading, or reading the prompt`);
         }

@@ -1,5 +1,5 @@
 // A run and what can come between: stopping, mistakes, silence, saved prompts, text that wants to be more.
-import { BASE, HOSTILE, ONCE, check, ended, lead, open, run } from "./shared.mjs";
+import { BASE, HOSTILE, ONCE, SCREENS, check, ended, lead, open, run } from "./shared.mjs";
 
 export default {
   async "two models side by side"(browser) {
@@ -48,9 +48,21 @@ export default {
   },
 
   async "stuck looks other than slow"(browser) {
-    const page = await open(browser);
+    // Where there is least room: what is told must not move what is read below it.
+    const page = await open(browser, { viewport: SCREENS.phone });
+    await page.clock.install();
+    const state = async (name) => {
+      await page.waitForSelector(`.state[data-state=${name}]`);
+      return page.locator(".live-model .state").evaluate((it) => it.offsetHeight);
+    };
+    await run(page, { prompt: "x", byHand: "script:tokens=3,ttft=60000@reference", options: ONCE });
+    const room = await state("loading");
+    await page.clock.fastForward("00:40");
+    check((await state("slow")) === room, "a first chunk that takes long moves the page");
+    await page.click("text=Stop");
+    await ended(page);
     await run(page, { prompt: "x", byHand: "script:tokens=3,ttft=20,gap=60000@reference", options: ONCE });
-    await page.waitForSelector(".state[data-state=stuck]");
+    check((await state("stuck")) === room, "a model that is stuck moves the page");
     await page.click("text=Stop");
     await ended(page);
   },
