@@ -19,21 +19,27 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/ollama-benchmarker-tests
 built=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 # A picture of every page in every state on every screen, for somebody to look at.
 readonly screenshots=$built/screenshots
-export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+# What a part says goes through a pipe, so that cargo cannot see whether a person reads it.
+if [ -t 1 ]; then
+  export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-always}
+fi
 
 # --- Parts ---------------------------------------------------------------------------------------
 
-declare -a report=() failed=()
+declare -a report=() failed=() reasons=()
+# Of what a failed part said so many lines are said again at the end.
+readonly last_words=20
 
 # part NAME COMMAND…: runs a command, tells how long it took, and goes on where it fails.
 part() {
-  local name=$1 begun=$SECONDS status=0
+  local name=$1 begun=$SECONDS status=0 said
   shift
+  said=$(mktemp)
   printf '\n=== %s\n' "$name"
   # A condition around the call would switch off `set -e` within.
   set +e
-  (set -e; "$@")
-  status=$?
+  (set -e; "$@") 2>&1 | tee "$said"
+  status=${PIPESTATUS[0]}
   set -e
   local line
   line=$(printf '%-34s %5d s' "$name" $((SECONDS - begun)))
@@ -42,17 +48,23 @@ part() {
   else
     report+=("FAILED  $line")
     failed+=("$name")
+    reasons+=("$(tail -n "$last_words" "$said")")
   fi
+  rm "$said"
   printf '=== %s\n' "${report[-1]}"
 }
 
 conclude() {
+  local index
   printf '\n'
   printf '%s\n' "${report[@]}"
   printf '%d s in all\n' "$SECONDS"
   if [ "${#failed[@]}" -gt 0 ]; then
+    for index in "${!failed[@]}"; do
+      printf '\n=== FAILED: %s; its last lines:\n%s\n' "${failed[index]}" "${reasons[index]}"
+    done
     local IFS=,
-    printf 'FAILED: %s\n' "${failed[*]}" >&2
+    printf '\nFAILED: %s\n' "${failed[*]}"
     exit 1
   fi
 }
