@@ -115,6 +115,7 @@ impl Client {
                     bytes.extend_from_slice(&buffer[..count]);
                 }
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break End::Reset,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&bytes)),
             }
         };
