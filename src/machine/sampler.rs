@@ -162,6 +162,16 @@ pub struct Series {
     newest: Option<Sample>,
 }
 
+/// What went on since the look before one that is left out went on before the next one too.
+fn carry(left_out: &Sample, next: &mut Sample) {
+    let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
+        (Some(one), Some(other)) => Some(one.saturating_add(other)),
+        (one, other) => one.or(other),
+    };
+    next.swapped_in_bytes = sum(left_out.swapped_in_bytes, next.swapped_in_bytes);
+    next.swapped_out_bytes = sum(left_out.swapped_out_bytes, next.swapped_out_bytes);
+}
+
 impl Series {
     /// Samples that come every `interval`, no more than `max` of them.
     pub fn new(interval: Duration, max: usize) -> Self {
@@ -176,24 +186,33 @@ impl Series {
     }
 
     /// The next look.
-    pub fn push(&mut self, sample: Sample) {
+    pub fn push(&mut self, mut sample: Sample) {
         self.since += 1;
+        if let Some(before) = self.newest.take() {
+            carry(&before, &mut sample);
+        }
         if self.since < self.stride {
             self.newest = Some(sample);
             return;
         }
         self.since = 0;
-        self.newest = None;
         self.items.push(sample);
         if self.items.len() > self.max {
             // The newest has an even distance from itself: it stays.
             let newest = self.items.len() - 1;
-            let mut index = 0;
-            self.items.retain(|_| {
-                let keep = (newest - index).is_multiple_of(2);
-                index += 1;
-                keep
-            });
+            let mut kept = Vec::with_capacity(self.items.len());
+            let mut left_out = None;
+            for (index, mut sample) in self.items.drain(..).enumerate() {
+                if (newest - index).is_multiple_of(2) {
+                    if let Some(before) = left_out.take() {
+                        carry(&before, &mut sample);
+                    }
+                    kept.push(sample);
+                } else {
+                    left_out = Some(sample);
+                }
+            }
+            self.items = kept;
             self.interval *= 2;
             self.stride *= 2;
         }
@@ -220,12 +239,15 @@ mod tests {
         for number in 0..100 {
             series.push(Sample {
                 offset: f64::from(number),
+                swapped_in_bytes: Some(1),
                 ..Sample::default()
             });
             assert!(series.items.len() <= 8);
         }
         let samples = series.finish();
         assert_eq!(samples.items.last().map(|sample| sample.offset), Some(99.0));
+        let swapped = samples.items.iter().filter_map(|it| it.swapped_in_bytes);
+        assert_eq!(swapped.sum::<u64>(), 100);
         assert!((samples.interval - 0.25 * 16.0).abs() < 1e-9);
         let kept: Vec<f64> = samples.items.iter().map(|sample| sample.offset).collect();
         let even = kept.windows(2).take(kept.len() - 2);

@@ -33,7 +33,8 @@ impl Amounts {
 
 /// Looks at what counts on: pages to and from swap, and waits.
 pub struct WaitEye {
-    counters: Window<Counters>,
+    stalled: Window<Stalled>,
+    swapped: Swapped,
 }
 
 /// What happened since the look before.
@@ -47,15 +48,17 @@ pub struct Waits {
     pub pressure: Option<Pressure>,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    swapped_in: Option<u64>,
-    swapped_out: Option<u64>,
-    /// Time in which something waited for a processor, memory, storage.
-    stalled: [Option<Duration>; 3],
+/// Bytes that went to and from swap since the machine was started.
+#[derive(Clone, Copy, Debug, Default)]
+struct Swapped {
+    to_memory: Option<u64>,
+    to_storage: Option<u64>,
 }
 
-impl Counters {
+/// Time in which something waited for a processor, memory, storage.
+type Stalled = [Option<Duration>; 3];
+
+impl Swapped {
     fn read() -> Self {
         let counters = procfs::vmstat().unwrap_or_default();
         let bytes = |name: &str| {
@@ -66,50 +69,55 @@ impl Counters {
                     .saturating_mul(procfs::page_size()),
             )
         };
-        let some = |total: u64| Duration::from_micros(total);
         Self {
-            swapped_in: bytes("pswpin"),
-            swapped_out: bytes("pswpout"),
-            stalled: [
-                CpuPressure::current().ok().map(|it| some(it.some.total)),
-                MemoryPressure::current().ok().map(|it| some(it.some.total)),
-                IoPressure::current().ok().map(|it| some(it.some.total)),
-            ],
+            to_memory: bytes("pswpin"),
+            to_storage: bytes("pswpout"),
         }
     }
+}
 
-    fn waits(before: &Self, after: &Self, time: Duration) -> Waits {
-        let grown = |old: Option<u64>, new: Option<u64>| Some(new?.saturating_sub(old?));
-        let share = |place: usize| {
-            let (old, new) = (before.stalled[place]?, after.stalled[place]?);
-            let share = 100.0 * new.saturating_sub(old).as_secs_f64() / time.as_secs_f64();
-            Some(super::rounded(share.min(100.0), 0.1))
-        };
-        let pressure = Pressure {
-            cpu_percent: share(0),
-            memory_percent: share(1),
-            io_percent: share(2),
-        };
-        Waits {
-            swapped_in: grown(before.swapped_in, after.swapped_in),
-            swapped_out: grown(before.swapped_out, after.swapped_out),
-            pressure: (pressure != Pressure::default()).then_some(pressure),
-        }
-    }
+fn stalled() -> Stalled {
+    let some = |total: u64| Duration::from_micros(total);
+    [
+        CpuPressure::current().ok().map(|it| some(it.some.total)),
+        MemoryPressure::current().ok().map(|it| some(it.some.total)),
+        IoPressure::current().ok().map(|it| some(it.some.total)),
+    ]
+}
+
+/// Shares of the time; `None` where the kernel does not account for it.
+fn pressure(before: &Stalled, after: &Stalled, time: Duration) -> Option<Pressure> {
+    let share = |place: usize| {
+        let (old, new) = (before[place]?, after[place]?);
+        let share = 100.0 * new.saturating_sub(old).as_secs_f64() / time.as_secs_f64();
+        Some(super::rounded(share.min(100.0), 0.1))
+    };
+    let pressure = Pressure {
+        cpu_percent: share(0),
+        memory_percent: share(1),
+        io_percent: share(2),
+    };
+    (pressure != Pressure::default()).then_some(pressure)
 }
 
 impl WaitEye {
     pub fn new(at: Instant) -> Self {
         Self {
-            counters: Window::new(at, Counters::read()),
+            stalled: Window::new(at, stalled()),
+            swapped: Swapped::read(),
         }
     }
 
     /// What happened since the look before.
     pub fn look(&mut self, at: Instant) -> Waits {
-        self.counters
-            .advance(at, Counters::read(), Counters::waits)
-            .unwrap_or_default()
+        let grown = |old: Option<u64>, new: Option<u64>| Some(new?.saturating_sub(old?));
+        let before = std::mem::replace(&mut self.swapped, Swapped::read());
+        Waits {
+            // Not over a window: it is added up, and each page counts once.
+            swapped_in: grown(before.to_memory, self.swapped.to_memory),
+            swapped_out: grown(before.to_storage, self.swapped.to_storage),
+            pressure: self.stalled.advance(at, stalled(), pressure).flatten(),
+        }
     }
 }
 
@@ -119,21 +127,15 @@ mod tests {
 
     #[test]
     fn waits_are_shares_of_the_time() {
-        let counters = |swapped: u64, stalled: Option<u64>| Counters {
-            swapped_in: Some(swapped),
-            swapped_out: None,
-            stalled: [None, stalled.map(Duration::from_micros), None],
-        };
+        let told = |milliseconds: u64| [None, Some(Duration::from_millis(milliseconds)), None];
         let second = Duration::from_secs(1);
-        let found = Counters::waits(&counters(10, Some(0)), &counters(30, Some(250_000)), second);
-        assert_eq!((found.swapped_in, found.swapped_out), (Some(20), None));
+        let found = pressure(&told(0), &told(250), second).unwrap();
         assert_eq!(
-            found.pressure.map(|it| (it.cpu_percent, it.memory_percent)),
-            Some((None, Some(25.0)))
+            (found.cpu_percent, found.memory_percent),
+            (None, Some(25.0))
         );
         // A kernel without this accounting says nothing.
-        let found = Counters::waits(&counters(10, None), &counters(10, None), second);
-        assert_eq!(found.pressure, None);
+        assert_eq!(pressure(&[None; 3], &[None; 3], second), None);
     }
 
     #[test]
