@@ -63,7 +63,14 @@ impl Framer {
                 return Ok(Some(frame));
             }
         }
-        Ok(self.event.take())
+        Ok(self.dispatch())
+    }
+
+    /// The data of the event that has ended. One without any is no event: servers keep connections alive with it.
+    fn dispatch(&mut self) -> Option<Vec<u8>> {
+        self.event
+            .take()
+            .filter(|data| !data.trim_ascii().is_empty())
     }
 
     /// Whether anything but white space waits.
@@ -95,7 +102,7 @@ impl Framer {
     fn accept(&mut self, line: &[u8]) -> Result<Option<Vec<u8>>, LineTooLong> {
         match self.framing {
             Framing::Lines => Ok((!line.trim_ascii().is_empty()).then(|| line.to_vec())),
-            Framing::Events if line.is_empty() => Ok(self.event.take()),
+            Framing::Events if line.is_empty() => Ok(self.dispatch()),
             Framing::Events => {
                 let Some(data) = line.strip_prefix(b"data:") else {
                     return Ok(bare(line));
@@ -165,6 +172,12 @@ mod tests {
     fn events_skip_comments_and_join_their_data() {
         let text = b": hi\nevent: x\ndata:{1}\n\ndata: a\ndata: b\r\n\r\nid: 3\n\ndata: [DONE]";
         assert_eq!(frames(Framing::Events, &[text]), ["{1}", "a\nb", "[DONE]"]);
+    }
+
+    #[test]
+    fn an_event_without_data_is_none() {
+        let text = b"data:\n\ndata: {1}\n\ndata: \ndata:\n\ndata\n\ndata:";
+        assert_eq!(frames(Framing::Events, &[text]), ["{1}"]);
     }
 
     #[test]

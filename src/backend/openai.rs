@@ -349,7 +349,8 @@ impl Decoder for OpenAiDecoder {
         self.account(&event);
         let mut step = Step::default();
         if let Some(choice) = event.choices.unwrap_or_default().into_iter().next() {
-            if let Some(reason) = choice.finish_reason {
+            // Servers that write it as a plain string say nothing with an empty one.
+            if let Some(reason) = choice.finish_reason.filter(|it| !it.is_empty()) {
                 self.finish.complete = true;
                 self.finish.reason = Some(reason);
             }

@@ -17,18 +17,18 @@ pub(super) struct Alarm {
     sleep: Pin<Box<Sleep>>,
     deadlines: Deadlines,
     sent: Instant,
-    newest: Instant,
+    /// When something of the body came; a head alone says nothing of the model, which may still be loading.
+    newest: Option<Instant>,
 }
 
 impl Alarm {
-    /// For an answer to what was sent then, of which the head has just come.
+    /// For an answer to what was sent then.
     pub(super) fn new(sent: Instant, deadlines: Deadlines) -> Self {
-        let newest = Instant::now();
         let mut alarm = Self {
-            sleep: Box::pin(sleep_until(newest.into())),
+            sleep: Box::pin(sleep_until(sent.into())),
             deadlines,
             sent,
-            newest,
+            newest: None,
         };
         let due = alarm.due().0;
         alarm.sleep.as_mut().reset(due.into());
@@ -37,17 +37,28 @@ impl Alarm {
 
     /// Something came at this moment. Where it rings meanwhile, it finds that it was too early.
     pub(super) fn postpone(&mut self, at: Instant) {
-        self.newest = at;
+        self.newest = Some(at);
     }
 
     fn due(&self) -> (Instant, TransportError) {
-        let Deadlines { idle, total, .. } = self.deadlines;
-        let silent = self.newest + idle.min(FOREVER);
+        let Deadlines {
+            first_byte,
+            idle,
+            total,
+            ..
+        } = self.deadlines;
         let whole = self.sent + total.min(FOREVER);
+        let (silent, error) = match self.newest {
+            None => (
+                self.sent + first_byte.min(FOREVER),
+                TransportError::FirstByte(first_byte),
+            ),
+            Some(newest) => (newest + idle.min(FOREVER), TransportError::Idle(idle)),
+        };
         if whole <= silent {
             (whole, TransportError::Total(total))
         } else {
-            (silent, TransportError::Idle(idle))
+            (silent, error)
         }
     }
 }
@@ -73,11 +84,11 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn alarm(idle: Duration, total: Duration) -> (Alarm, Instant) {
+    fn alarm(first_byte: Duration, idle: Duration, total: Duration) -> (Alarm, Instant) {
         let sent = Instant::now();
         let deadlines = Deadlines {
             connect: MS,
-            first_byte: MS,
+            first_byte,
             idle,
             total,
         };
@@ -85,8 +96,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn before_anything_came_a_silence_may_be_as_long_as_the_first_byte_may_take() {
+        let (alarm, sent) = alarm(60 * MS, MS, Duration::MAX);
+        let error = alarm.await;
+        assert!(matches!(error, TransportError::FirstByte(_)), "{error}");
+        assert!(sent.elapsed() >= 60 * MS);
+    }
+
+    #[tokio::test]
     async fn it_rings_when_nothing_came_for_too_long() {
-        let (mut alarm, sent) = alarm(50 * MS, Duration::MAX);
+        let (mut alarm, sent) = alarm(MS, 50 * MS, Duration::MAX);
+        alarm.postpone(sent);
         tokio::time::sleep(20 * MS).await;
         let newest = Instant::now();
         alarm.postpone(newest);
@@ -97,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_rings_at_the_end_of_all_time_however_much_comes() {
-        let (mut alarm, sent) = alarm(Duration::MAX, 60 * MS);
+        let (mut alarm, sent) = alarm(MS, Duration::MAX, 60 * MS);
         alarm.postpone(Instant::now() + 40 * MS);
         let error = alarm.await;
         assert!(matches!(error, TransportError::Total(_)), "{error}");

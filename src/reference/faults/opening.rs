@@ -26,6 +26,7 @@ pub const CASES: &[(&str, Make)] = &[
     }),
     ("busy-once", busy_once),
     ("late-headers", late_headers),
+    ("late-body", late_body),
     ("silent", |_| Tape::closing([Step::Stall])),
     ("close", |_| Tape::closing([])),
     ("header-flood", header_flood),
@@ -68,19 +69,30 @@ fn busy_once(scene: &Scene<'_>) -> Tape {
 
 /// A whole answer, but nothing at all of it for a while.
 fn late_headers(scene: &Scene<'_>) -> Tape {
+    Tape::complete(late(scene, 0))
+}
+
+/// A head at once, as of a proxy, and for a while nothing behind it.
+fn late_body(scene: &Scene<'_>) -> Tape {
+    let head = scene.head();
+    let mut steps = vec![write(Duration::ZERO, &head, false)];
+    steps.extend(late(scene, head.len()));
+    Tape::complete(steps)
+}
+
+/// The steps of a whole answer without its first bytes, all of them late.
+fn late(scene: &Scene<'_>, skipped: usize) -> Vec<Step> {
     let late = scene.time(1000);
-    let steps = scene
-        .stream(scene.whole())
-        .steps
-        .map(move |step| match step {
-            Step::Write { at, bytes, content } => Step::Write {
-                at: at + late,
-                bytes,
-                content,
-            },
-            other => other,
-        });
-    Tape::complete(steps.collect::<Vec<_>>())
+    let steps = scene.stream(scene.whole()).steps.enumerate();
+    let delayed = steps.map(|(index, step)| match step {
+        Step::Write { at, bytes, content } => Step::Write {
+            at: at + late,
+            bytes: bytes[if index == 0 { skipped } else { 0 }..].to_vec(),
+            content,
+        },
+        other => other,
+    });
+    delayed.collect()
 }
 
 /// A head that never ends.

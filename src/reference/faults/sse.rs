@@ -1,4 +1,4 @@
-//! Oddities of server-sent events, for OpenAI's routes: all but the last two are allowed.
+//! Oddities of server-sent events, for OpenAI's routes: all but the last three are allowed.
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,7 @@ pub const CASES: &[(&str, Make)] = &[
     ("sse-comments", comments),
     ("sse-no-space", no_space),
     ("sse-multiline", multiline),
+    ("sse-empty-data", empty_data),
     ("sse-empty-choices", empty_choices),
     ("sse-null-usage", null_usage),
     ("sse-usage-everywhere", usage_everywhere),
@@ -17,6 +18,7 @@ pub const CASES: &[(&str, Make)] = &[
     ("sse-no-done", no_done),
     ("sse-duplicated", duplicated),
     ("sse-error-then-end", error_then_end),
+    ("sse-blank-reason", blank_reason),
 ];
 
 /// The object of a frame; `None` for `[DONE]`.
@@ -63,6 +65,11 @@ fn no_space(scene: &Scene<'_>) -> Tape {
 /// Objects broken over several data lines.
 fn multiline(scene: &Scene<'_>) -> Tape {
     rewritten(scene, |frame| frame.replace(",\"", ",\ndata: \""))
+}
+
+/// Events without data around those that have some, which keep a connection alive.
+fn empty_data(scene: &Scene<'_>) -> Tape {
+    rewritten(scene, |frame| format!("data:\n\n{frame}data: \n\n"))
 }
 
 /// An object without any choice before the first with one.
@@ -116,5 +123,16 @@ fn duplicated(scene: &Scene<'_>) -> Tape {
 fn error_then_end(scene: &Scene<'_>) -> Tape {
     let mut frames = scene.texts();
     frames.push(scene.error("out of memory"));
+    scene.stream(frames)
+}
+
+/// A reason on every object that says nothing, and the end of the connection before a proper end.
+fn blank_reason(scene: &Scene<'_>) -> Tape {
+    let mut frames = changed(scene, |_, object| {
+        if let Some(choice) = object["choices"].get_mut(0) {
+            choice["finish_reason"] = json!("");
+        }
+    });
+    frames.truncate(scene.texts().len());
     scene.stream(frames)
 }
