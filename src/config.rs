@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Limits;
 
+pub use check::SMALLEST_DATABASE;
 pub use load::{ConfigError, LogOverrides, Overrides};
 
 /// Every setting of the program.

@@ -120,6 +120,7 @@ impl From<AppError> for Problem {
             },
             AppError::Broken(_)
             | AppError::Start(_)
+            | AppError::Prompts(_)
             | AppError::Tracing(_)
             | AppError::Calibration(_)
             | AppError::NotWritten { .. } => Self::new(500, detail),

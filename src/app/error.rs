@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::backend::BackendError;
+use crate::nova::prompts::PromptError;
 use crate::record::FieldError;
 use crate::run::queue::QueueFull;
 use crate::store::StoreError;
@@ -50,6 +51,9 @@ pub enum AppError {
     /// The program could not be set up.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
+    /// Prompts of agents that the settings name cannot be used.
+    #[error("cannot start: {0}")]
+    Prompts(#[source] PromptError),
     /// Traces cannot be exported as the environment says.
     #[error(transparent)]
     Tracing(#[from] TracingError),

@@ -53,8 +53,7 @@ impl Agents {
     /// The agents with their prompts, which are all checked.
     pub(super) fn new(config: &Config, engine: &Engine) -> Result<Self, AppError> {
         let folder = Some(config.nova.prompts.trim()).filter(|it| !it.is_empty());
-        let prompts = Prompts::load(folder.map(std::path::Path::new))
-            .map_err(|error| AppError::Start(std::io::Error::other(error.to_string())))?;
+        let prompts = Prompts::load(folder.map(std::path::Path::new)).map_err(AppError::Prompts)?;
         // Turns do not wait for a baseline.
         let mut sampling = engine.sampling.clone();
         sampling.baseline = 0.0;

@@ -232,6 +232,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         error.downcast_ref::<AppError>(),
         Some(
             AppError::Invalid(_)
+                | AppError::Prompts(_)
                 | AppError::Tracing(_)
                 | AppError::UnknownModel { .. }
                 | AppError::UnknownBackend { .. }
@@ -249,8 +250,19 @@ fn describe(error: &anyhow::Error) -> String {
             .map(|problem| format!("{}: {}", values::flag_of(&problem.pointer), problem.message))
             .collect::<Vec<_>>()
             .join("\n       "),
-        _ => format!("{error:#}"),
+        _ => chain(error),
     }
+}
+
+/// An error and its causes; what was said already is not said again.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use clap::Args;
 use super::output::write_out;
 use super::{Exit, Usage, signals, values};
 use crate::app::{self, App};
-use crate::config::Config;
+use crate::config::{Config, SMALLEST_DATABASE};
 use crate::record::{Keep, PruneReport};
 
 /// Flags of `prune`. Without any bound those of the settings (`retention`) hold.
@@ -21,7 +21,7 @@ pub struct Prune {
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..))]
     keep_days: Option<u64>,
     /// Keep as many runs as fit into a database of this size, such as 500MB (`SQLite` only)
-    #[arg(long, value_name = "SIZE", value_parser = values::bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = database_size)]
     keep_bytes: Option<u64>,
     /// Write each run to the end of this file before it is deleted, in `MongoDB`'s format, which `import`
     /// reads; without it the folder of `retention.archive` is taken where that is set
@@ -34,6 +34,15 @@ pub struct Prune {
     /// (`SQLite` only)
     #[arg(long)]
     vacuum: bool,
+}
+
+fn database_size(text: &str) -> Result<u64, String> {
+    match values::bytes(text)? {
+        size if size < SMALLEST_DATABASE => {
+            Err(format!("is {size}; must be at least {SMALLEST_DATABASE}"))
+        }
+        size => Ok(size),
+    }
 }
 
 impl Prune {

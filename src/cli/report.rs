@@ -51,6 +51,7 @@ const COLUMNS: [&str; 36] = [
 pub fn present(
     run: &BenchmarkResponse,
     against: Option<&AgainstBaseline>,
+    is_kept: bool,
     output: Output<ReportFormat>,
 ) -> anyhow::Result<()> {
     let against = against.map_or_else(String::new, |against| {
@@ -73,13 +74,17 @@ pub fn present(
         ReportFormat::Csv => csv_text(&COLUMNS, run.results.iter().map(|result| row(run, result)))?,
         ReportFormat::Table => {
             let stages: String = stages(run).iter().map(Grid::table).collect();
-            let plain = format!("{}{stages}{}", grid(run).table(), remarks(run) + &against);
+            let plain = format!(
+                "{}{stages}{}",
+                grid(run).table(),
+                remarks(run, is_kept) + &against
+            );
             values::visible(&plain).into_bytes()
         }
         ReportFormat::Markdown => {
             let mut parts = vec![grid(run).markdown()];
             parts.extend(stages(run).iter().map(Grid::markdown));
-            parts.push(remarks(run) + &against);
+            parts.push(remarks(run, is_kept) + &against);
             parts
                 .join(
                     "
@@ -239,7 +244,7 @@ fn label(run: &BenchmarkResponse, summary: &ModelSummaryStatistics) -> String {
 }
 
 /// The sentence, how far it can be trusted, what failed, and where the record is.
-fn remarks(run: &BenchmarkResponse) -> String {
+fn remarks(run: &BenchmarkResponse, is_kept: bool) -> String {
     let mut lines = vec![measure::headline(run)];
     lines.extend(measure::load_sentences(run));
     lines.extend(measure::objective_sentences(run));
@@ -281,6 +286,7 @@ fn remarks(run: &BenchmarkResponse) -> String {
     lines.extend(told);
     lines.extend(measure::instrument(run));
     lines.push("Figures are medians with their 95 % interval [low – high], or (smallest … largest) of few.".into());
-    lines.push(format!("Run {}", run.id));
+    // Nobody finds again what was not stored.
+    lines.extend(is_kept.then(|| format!("Run {}", run.id)));
     lines.join("\n") + "\n"
 }

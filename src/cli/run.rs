@@ -99,7 +99,8 @@ pub struct Run {
 impl Run {
     /// Runs it to its end, or to the first signal.
     pub async fn execute(self, mut config: Config) -> anyhow::Result<Exit> {
-        if self.no_save {
+        let is_kept = !self.no_save;
+        if !is_kept {
             config.database_url = "sqlite::memory:".into();
         }
         let request = self.request(config.limits.max_prompt_bytes)?;
@@ -107,7 +108,7 @@ impl Run {
         let signal = signals::listen().context("cannot listen for signals")?;
         let app = App::open(config).await?;
         tokio::pin!(signal);
-        if !self.no_save && app.is_calibration_due().await {
+        if is_kept && app.is_calibration_due().await {
             tokio::select! {
                 () = calibrate::unasked(&app) => {}
                 () = &mut signal => {
@@ -132,7 +133,7 @@ impl Run {
             return Ok(Exit::Interrupted);
         };
         let against = baseline.map(|baseline| measure::against_baseline(&run, &baseline));
-        report::present(&run, against.as_ref(), output)?;
+        report::present(&run, against.as_ref(), is_kept, output)?;
         if app.is_unsaved(&run.id) {
             return Err(anyhow::anyhow!(
                 "the run is not stored: the database did not take it; what is printed is all there is"

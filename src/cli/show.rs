@@ -32,7 +32,7 @@ impl Show {
         let app = App::open(config).await?;
         let run = app.record(&id).await;
         app.shutdown().await;
-        report::present(&run?, None, output)?;
+        report::present(&run?, None, true, output)?;
         Ok(Exit::Done)
     }
 }

@@ -1,7 +1,7 @@
 //! Rules that a type cannot say: ranges, and settings that must fit each other.
 
 use super::{BackendConfig, BackendKind, Config, Endpoint};
-use crate::record::MOST_ITERATIONS;
+use crate::record::{MOST_ITERATIONS, REFERENCE};
 
 /// A year; beyond it a duration is a mistake.
 const LONGEST_TIMEOUT: f64 = 31_536_000.0;
@@ -9,7 +9,7 @@ const LONGEST_TIMEOUT: f64 = 31_536_000.0;
 const LARGEST_LIMIT: usize = 1 << 40;
 
 /// An empty one takes a quarter of it; a smaller bound would be a mistake that deletes everything.
-const SMALLEST_DATABASE: u64 = 1_000_000;
+pub const SMALLEST_DATABASE: u64 = 1_000_000;
 
 /// A setting's key, and what is wrong with it.
 type Problem = (String, String);
@@ -99,10 +99,10 @@ impl Config {
 
     fn backends_problem(&self) -> Option<Problem> {
         let default = &self.default_backend;
-        if default != "reference" && !self.backends.contains_key(default) {
+        if default != REFERENCE && !self.backends.contains_key(default) {
             let known = self.backends.keys().map(String::as_str);
             let nearest = known
-                .chain(["reference"])
+                .chain([REFERENCE])
                 .min_by_key(|name| strsim::damerau_levenshtein(name, default))
                 .unwrap_or_default();
             let message = format!("there is no backend `{default}`; the nearest is `{nearest}`");
@@ -198,7 +198,7 @@ impl Config {
 
 /// The field of a backend that breaks a rule, empty for its name.
 fn backend_problem(name: &str, backend: &BackendConfig) -> Option<(&'static str, &'static str)> {
-    if name == "reference" {
+    if name == REFERENCE {
         return Some((
             "",
             "`reference` is the built-in model server; choose another name",

@@ -47,7 +47,7 @@ pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
 pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STAGES, MOST_STREAMS};
 pub use manner::{Execution, KeepAlive, Think, ThinkLevel};
-pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary};
+pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary, REFERENCE};
 pub use nova::{
     Contributed, DifferenceKind, JsonOutcome, MOST_ITERATIONS, MemoryDocument, MemoryPage,
     MemoryRecalled, MemoryScope, MemoryUse, NewMemory, NewSession, NovaCheckpoint, NovaEvent,

@@ -15,6 +15,9 @@ pub struct ModelName {
     pub backend: String,
 }
 
+/// The backend of the models that are made by this program; no other can be called so.
+pub const REFERENCE: &str = "reference";
+
 /// A text that names no model.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidModelName {

@@ -379,6 +379,25 @@ fn the_small_commands_do_their_work() {
     assert_eq!(document, ollama_benchmarker::api::text());
     let script = home.run(&["completions", "bash"]).out;
     assert!(script.contains("ollama-benchmarker"));
+    std::fs::write(home.path().join("completions"), script).unwrap();
+    for (words, last, expected) in [
+        ("ru", "ru", "run"),
+        ("run --exec", "--exec", "--execution"),
+        ("nova ask --pi", "--pi", "--pipeline"),
+    ] {
+        let told = std::process::Command::new("bash")
+            .current_dir(home.path())
+            .arg("-c")
+            .arg(format!(
+                "source ./completions; COMP_WORDS=(ollama-benchmarker {words}); \
+                 COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+                 _ollama__benchmarker ollama-benchmarker {last} x; echo \"${{COMPREPLY[@]}}\""
+            ))
+            .output()
+            .unwrap();
+        let told = String::from_utf8(told.stdout).unwrap();
+        assert!(told.contains(expected), "{words}: {told}");
+    }
     let health = home.run(&["health"]);
     assert!(matches!(health.code, Some(1)), "{}", health.err);
 }
