@@ -23,7 +23,7 @@ use super::problem::{Failure, Problem};
 use crate::app::App;
 use crate::record::{
     BenchmarkResponse, ExportFormat, ExportQuery, FieldError, HistoryQuery, ImportReport, Order,
-    Status,
+    RunId, Status,
 };
 
 /// The routes.
@@ -203,7 +203,7 @@ impl Exchange {
                 order: Order::Asc,
                 ..HistoryQuery::default()
             },
-            ids: parse_ids(&ids.0.unwrap_or_default())?,
+            ids: ids.0.as_deref().map_or(Ok(Vec::new()), chosen)?,
             after: parse_optional_id("/after", after.0.as_deref())?,
         };
         let body = Body::from_bytes_stream(app.export(query).await?);
@@ -276,6 +276,18 @@ fn with_patience(
             }
         }
     })
+}
+
+/// Runs that were named. Of nobody's choice not all are meant.
+fn chosen(ids: &[String]) -> Result<Vec<RunId>, Problem> {
+    let chosen = parse_ids(ids)?;
+    if chosen.is_empty() {
+        return Err(Problem::invalid(vec![FieldError {
+            pointer: "/ids".into(),
+            message: "is empty; name runs, or leave it out for all".into(),
+        }]));
+    }
+    Ok(chosen)
 }
 
 /// Nothing of it could be read.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Extra, FOREIGN_NAMES, extended, is_time};
-use crate::record::{BenchmarkResponse, RunId, Status};
+use crate::record::{BenchmarkResponse, Chunks, RunId, Status};
 
 /// A document of a later version may ask for so many things that this one does not know.
 const MOST_UNKNOWN: usize = 100;
@@ -47,6 +47,7 @@ pub fn read_value(document: &Value, backend: &str) -> Result<Incoming, String> {
     let own_id = identify(&mut plain)?;
     complete(&mut plain, backend)?;
     let mut run = record(Value::Object(plain))?;
+    check_chunks(&run)?;
     let lacks_summary = run.summary.is_empty() && !run.results.is_empty();
     if !run.status.is_final() {
         run.status = Status::Interrupted;
@@ -63,6 +64,22 @@ pub fn read_value(document: &Value, backend: &str) -> Result<Incoming, String> {
         extra,
         lacks_summary,
     })
+}
+
+/// Arrivals and sizes are kept in pairs.
+fn check_chunks(run: &BenchmarkResponse) -> Result<(), String> {
+    for (index, result) in run.results.iter().enumerate() {
+        if let Some(Chunks { offsets, sizes }) = &result.chunks
+            && offsets.len() != sizes.len()
+        {
+            return Err(format!(
+                "`results[{index}].chunks` has {} offsets and {} sizes; a chunk has one of each",
+                offsets.len(),
+                sizes.len()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Older documents say times without a zone: they are UTC.
@@ -207,6 +224,7 @@ fn complete_result(result: &mut Map<String, Value>, backend: &str, time: &Value,
         ("repetition", json!(before + 1)),
         ("warmup", json!(false)),
         ("contended", json!(false)),
+        ("cold_start", json!(false)),
         ("success", json!(false)),
         ("timestamp", time.clone()),
         ("prompt", json!("")),

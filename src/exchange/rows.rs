@@ -153,6 +153,11 @@ const COLUMNS: &[Column] = &[
     text("agent_role", "/step/role"),
     text("agent_stage", "/step/stage"),
     number("agent_iteration", "/step/iteration"),
+    number("stage", "/stage/number"),
+    number("stage_requests_per_second", "/stage/requests_per_second"),
+    truth("cold_start", "/cold_start"),
+    number("in_flight_time_s", "/timing/in_flight_time"),
+    text("clock", "/timing/clock"),
 ];
 
 /// The first row.

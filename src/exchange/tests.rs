@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::record::{Chunks, Status};
+use crate::record::{Chunks, Clock, Status};
 
 /// The example of the requirement, as the program before this one stored it.
 fn old_document() -> Value {
@@ -236,7 +236,10 @@ fn rows_hold_the_figures_and_come_back_as_a_run() {
     document["request"] =
         json!({"prompt": "x", "models": ["m"], "tags": ["a b", "c"], "name": "n,\"1\""});
     document["results"][0]["response"] = json!("line\r\n\"two\", three");
-    let second = document["results"][0].clone();
+    let mut second = document["results"][0].clone();
+    second["stage"] = json!({"number": 2, "requests_per_second": 12.5});
+    second["cold_start"] = json!(true);
+    second["timing"] = json!({"total_time": 1.5, "in_flight_time": 2.5, "clock": "kernel"});
     document["results"].as_array_mut().unwrap().push(second);
     let parts = parts(incoming(&document));
     let mut text = header();
@@ -263,9 +266,15 @@ fn rows_hold_the_figures_and_come_back_as_a_run() {
     assert_eq!(again.results.len(), 2);
     assert_eq!(again.results[1].response, "line\r\n\"two\", three");
     assert_eq!(
-        again.results[1].timing.total_time,
+        again.results[0].timing.total_time,
         Some(29.094_534_158_706_665)
     );
+    // What decides whether and how a request counts.
+    let (stage, timing) = (again.results[1].stage.unwrap(), &again.results[1].timing);
+    assert_eq!((stage.number, stage.requests_per_second), (2, Some(12.5)));
+    assert!(again.results[1].cold_start && !again.results[0].cold_start);
+    assert_eq!(timing.in_flight_time, Some(2.5));
+    assert_eq!(timing.clock, Clock::Kernel);
 }
 
 #[test]

@@ -228,6 +228,7 @@ async fn an_export_takes_the_filters_of_history_and_goes_on_where_it_ended() {
         ("format=xml", "/format"),
         ("format=csv&canonical=true", "/canonical"),
         ("ids=1,2", "/ids"),
+        ("ids=", "/ids"),
         ("after=x", "/after"),
         ("status=odd", "/status"),
     ] {
