@@ -110,6 +110,14 @@ fn models(run: &BenchmarkResponse) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
+fn marked_models(run: &BenchmarkResponse) -> String {
+    let names = run.environment.models.iter().map(|it| {
+        let mark = if it.synthetic { " (synthetic)" } else { "" };
+        format!("{}@{}{mark}", it.model, it.backend)
+    });
+    names.collect::<Vec<_>>().join(" ")
+}
+
 fn csv_row(run: &BenchmarkResponse) -> Vec<String> {
     let figures = best(run).map(|value| value.map(|value| value.to_string()).unwrap_or_default());
     let mut row = vec![
@@ -143,7 +151,7 @@ fn grid(runs: &[BenchmarkResponse]) -> Grid {
             run.timestamp.format("%Y-%m-%d %H:%M:%S").to_string(),
             run.status.as_str().to_owned(),
             values::brief(run.request.name.as_deref().unwrap_or_default(), 30),
-            values::brief(&models(run), 60),
+            values::brief(&marked_models(run), 80),
             figures::optional(first, 1000.0),
             figures::optional(rate, 1.0),
             figures::optional(total, 1.0),

@@ -7,7 +7,7 @@ use super::output::{Format, Grid, Output, OutputFlags, csv_text, json_text};
 use super::{Exit, figures, values};
 use crate::app::App;
 use crate::config::Config;
-use crate::record::{Bucket, FigureStatistics, ModelStatistics};
+use crate::record::{Bucket, FigureStatistics, ModelStatistics, REFERENCE};
 
 /// Flags of `statistics`.
 #[derive(Debug, Args)]
@@ -114,7 +114,7 @@ fn grid(found: &[ModelStatistics]) -> Grid {
     let mut grid = Grid::new(&header, if by_day { 2 } else { 1 });
     for one in found {
         let mut cells = vec![
-            format!("{}@{}", one.model, one.backend),
+            format!("{}@{}{}", one.model, one.backend, mark(&one.backend)),
             one.runs.to_string(),
             one.succeeded.to_string(),
             one.failed.to_string(),
@@ -133,4 +133,13 @@ fn grid(found: &[ModelStatistics]) -> Grid {
         grid.row(&cells);
     }
     grid
+}
+
+/// Models that are made by this program are no language models.
+fn mark(backend: &str) -> &'static str {
+    if backend == REFERENCE {
+        " (synthetic)"
+    } else {
+        ""
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::comparison::assess;
 use super::difference::{are_alike, differences, output_tokens};
 use super::outputs::compare_outputs;
-use super::participant::{Participant, labels, participants};
+use super::participant::{Participant, marked_labels, participants};
 use super::selection::Metric;
 use super::wording::list;
 use crate::record::{
@@ -61,7 +61,12 @@ pub fn against_baseline(run: &BenchmarkResponse, baseline: &BenchmarkResponse) -
 
 fn hold(pair: &[Participant; 2], found: &mut AgainstBaseline) {
     let (before, after) = (pair[0].successes(), pair[1].successes());
-    let name = pair[1].model;
+    let mark = if pair[1].synthetic() {
+        " (synthetic)"
+    } else {
+        ""
+    };
+    let name = format!("{}{mark}", pair[1].model);
     for (metric, words) in HELD {
         if metric == Metric::RequestLatency && !is_same_length(&before, &after) {
             continue;
@@ -72,7 +77,7 @@ fn hold(pair: &[Participant; 2], found: &mut AgainstBaseline) {
             .sentences
             .push(format!("{name}: {words}: {}", assessment.sentence()));
     }
-    let labels = labels(pair);
+    let labels = marked_labels(pair);
     let texts = compare_outputs(pair, &labels).into_iter();
     // What chance wrote differs by nature.
     let texts = texts.filter(|it| it.should_agree || it.first_difference.is_none());

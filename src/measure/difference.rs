@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::comparison::compare;
 use super::outputs::compare_outputs;
-use super::participant::{Participant, labels, participants};
+use super::participant::{Participant, marked_labels, participants};
 use super::spread::compared_spreads;
 use super::statistics::{median, sorted};
 use super::wording::{excerpt, list};
@@ -62,7 +62,7 @@ pub fn compare_models(models: &[(ModelName, Vec<BenchmarkResponse>)]) -> Compari
 }
 
 fn compare_participants(all: &[Participant], runs: Vec<RunId>) -> Comparison {
-    let labels = labels(all);
+    let labels = marked_labels(all);
     let sets: Vec<(String, Vec<&BenchmarkResult>)> = labels
         .iter()
         .cloned()

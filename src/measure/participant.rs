@@ -120,6 +120,19 @@ pub(super) fn labels(participants: &[Participant]) -> Vec<String> {
     labels
 }
 
+/// The same for sentences that stand alone: what is made by this program is marked.
+pub(super) fn marked_labels(participants: &[Participant]) -> Vec<String> {
+    let labels = labels(participants).into_iter();
+    let marked = labels.zip(participants).map(|(label, it)| {
+        if it.synthetic() {
+            format!("{label} (synthetic)")
+        } else {
+            label
+        }
+    });
+    marked.collect()
+}
+
 /// The run's name where no other run has it too, else the second in which it began, else its id.
 fn run_name(run: &BenchmarkResponse, participants: &[Participant]) -> String {
     let is_own = |same: &dyn Fn(&BenchmarkResponse) -> bool| {

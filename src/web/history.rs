@@ -63,11 +63,17 @@ struct Heading {
 }
 
 #[derive(Debug, Serialize)]
+struct RowModel {
+    label: String,
+    synthetic: bool,
+}
+
+#[derive(Debug, Serialize)]
 struct Row {
     id: RunId,
     timestamp: DateTime<Utc>,
     title: String,
-    models: Vec<String>,
+    models: Vec<RowModel>,
     status: Status,
     requests: u32,
     tags: Vec<String>,
@@ -352,7 +358,14 @@ fn row(run: BenchmarkResponse, step: Option<Step>) -> Row {
         title: result::title(&run),
         trend: first.map(|model| trend::address(&model, Some(&run.id))),
         step: step.map(mark),
-        models: result::labels(&run),
+        models: result::labels(&run)
+            .into_iter()
+            .zip(&run.environment.models)
+            .map(|(label, model)| RowModel {
+                label,
+                synthetic: model.synthetic,
+            })
+            .collect(),
         time_to_first_chunk: medians(|it| &it.time_to_first_chunk).reduce(f64::min),
         output_tokens_per_second: medians(|it| &it.output_tokens_per_second).reduce(f64::max),
         total_time: medians(|it| &it.total_time).reduce(f64::min),

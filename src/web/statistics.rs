@@ -11,13 +11,10 @@ use super::run_form::{Messages, by_field};
 use super::{charts, history, page, trend};
 use crate::api::Problem;
 use crate::app::{App, AppError};
-use crate::record::{FigureStatistics, ModelStatistics, Status};
+use crate::record::{FigureStatistics, ModelStatistics, REFERENCE, Status};
 
 /// Days that are drawn where the filter has no beginning.
 const DAYS: i64 = 90;
-
-/// The backend whose models are made up by this program.
-const SYNTHETIC: &str = "reference";
 
 /// A row of the table.
 #[derive(Debug, Serialize)]
@@ -114,7 +111,7 @@ fn rows(fields: &Fields, whole: Vec<ModelStatistics>, daily: &[ModelStatistics])
         Row {
             trend: trend::address(&model, None),
             history: format!("/history?{}", filters.to_query()),
-            synthetic: statistics.backend == SYNTHETIC,
+            synthetic: statistics.backend == REFERENCE,
             course: span.and_then(|(first, last)| charts::days(first, last, &days)),
             course_words: words(&days),
             figures: figures.into(),

@@ -8,7 +8,7 @@ use super::form::Fields;
 use super::{charts, page, runs};
 use crate::api::Problem;
 use crate::app::App;
-use crate::record::{Distribution, RunId, TrendPoint};
+use crate::record::{Distribution, REFERENCE, RunId, TrendPoint};
 
 /// Where a model's trend is, of the work that a run asked for or else of its newest.
 pub fn address(model: &str, like: Option<&RunId>) -> String {
@@ -41,9 +41,12 @@ pub async fn view(app: Data<&App>, request: &Request) -> Result<Response, Proble
             "chart": drawn(|it| &it.time_to_first_chunk, true),
         },
     ]);
+    let is_synthetic = model
+        .rsplit_once('@')
+        .is_some_and(|(_, backend)| backend == REFERENCE);
     page::render(
         200,
         "trend.html",
-        json!({ "is_empty": false, "model": model, "trend": trend, "courses": courses }),
+        json!({ "is_empty": false, "is_synthetic": is_synthetic, "model": model, "trend": trend, "courses": courses }),
     )
 }
