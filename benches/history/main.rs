@@ -80,7 +80,7 @@ async fn fill(store: &Store, runs: usize) {
                 let first = next.fetch_add(BATCH, Ordering::Relaxed);
                 let places = first.min(runs)..runs.min(first + BATCH);
                 let batch: Vec<PackedRun> = places
-                    .map(|place| PackedRun::new(&maker.make(place), None).unwrap())
+                    .map(|place| PackedRun::new(&maker.make(place), &[], None).unwrap())
                     .collect();
                 if batch.is_empty() || batches.blocking_send(batch).is_err() {
                     return;

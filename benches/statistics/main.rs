@@ -111,6 +111,7 @@ fn result(seed: u64, chunks: usize) -> BenchmarkResult {
         stage: None,
         step: None,
         contended: false,
+        cold_start: false,
         success: true,
         error: None,
         timestamp: Utc::now(),

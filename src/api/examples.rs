@@ -347,6 +347,7 @@ fn result(repetition: u32, pace: f64) -> BenchmarkResult {
         connect: Some(Duration::from_micros(180)),
         chunks: pieces.map(chunk).to_vec(),
         last_byte: Some(at(172)),
+        ended: Some(at(172)),
         text: pieces.map(|(_, text)| text).concat(),
         report: timeline::ServerReport {
             prompt_tokens: Some(31),
@@ -371,6 +372,7 @@ fn result(repetition: u32, pace: f64) -> BenchmarkResult {
         stage: None,
         step: None,
         contended: false,
+        cold_start: false,
         success: measured.success,
         error: measured.error,
         timestamp: moment(),

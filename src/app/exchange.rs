@@ -14,7 +14,7 @@ use super::execution::conclude;
 use super::{App, AppError, check_search, price};
 use crate::config::Config;
 use crate::exchange::{self, Extra, Gatherer, Incoming, Parts, Piece, ResultPart, Splitter, Style};
-use crate::measure::Price;
+use crate::measure::{self, Price};
 use crate::record::{ExportFormat, ExportQuery, ImportError, ImportReport, RunId};
 use crate::store::{PackedRun, RunText, Selection, Store, StoreError, StoredRun};
 
@@ -301,7 +301,7 @@ fn read_one(
     }
     let extra = (!extra.is_empty()).then(|| serde_json::to_vec(&extra));
     let extra = extra.transpose().map_err(|error| error.to_string())?;
-    let packed = PackedRun::new(&run, extra.as_deref());
+    let packed = PackedRun::new(&run, &measure::cold_places(&run.results), extra.as_deref());
     packed.map_err(|error| format!("it cannot be stored: {error}"))
 }
 

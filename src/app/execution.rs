@@ -378,7 +378,8 @@ impl Execution {
     /// Stores everything but results; what cannot be stored is logged, and the run goes on.
     async fn save(&self, hurry: &CancellationToken) -> bool {
         let (store, run) = (&self.app.inner.store, &self.run);
-        let stored = persist(hurry, || store.update_run(run)).await;
+        let cold = measure::cold_places(&run.results);
+        let stored = persist(hurry, || store.update_run(run, &cold)).await;
         if let Err(error) = &stored {
             tracing::error!(%error, "the run could not be stored");
         }
@@ -397,7 +398,9 @@ pub async fn store_whole(app: &App, run: &BenchmarkResponse) -> Result<(), Store
             .save_samples(&run.id, samples, &run.remote_samples)
             .await?;
     }
-    store.update_run(run).await
+    store
+        .update_run(run, &measure::cold_places(&run.results))
+        .await
 }
 
 fn too_long(limit: f64) -> String {

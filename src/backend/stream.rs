@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
                     }
                 }
                 Arrival::End => return self.end(watch),
-                Arrival::Failed(error) => return Err(self.broken(&error)),
+                Arrival::Failed(error) => return Err(Self::broken(&error)),
             }
         }
         Err(failure(ErrorCode::Truncated, "the connection was given up"))
@@ -311,15 +311,12 @@ impl<'a> Reader<'a> {
         )
     }
 
-    fn broken(&self, error: &TransportError) -> ErrorInfo {
+    fn broken(error: &TransportError) -> ErrorInfo {
         let code = match error {
             TransportError::Connect { .. } => ErrorCode::Connect,
             TransportError::Broken(_) => ErrorCode::Truncated,
             TransportError::NotHttp(_) => ErrorCode::Protocol,
             TransportError::FirstByte(_) => ErrorCode::TimeoutFirstByte,
-            TransportError::Idle(_) if self.timeline.last_byte.is_none() => {
-                ErrorCode::TimeoutFirstByte
-            }
             TransportError::Idle(_) => ErrorCode::TimeoutIdle,
             TransportError::Total(_) => ErrorCode::TimeoutTotal,
             TransportError::Cancelled => ErrorCode::Cancelled,
@@ -330,6 +327,11 @@ impl<'a> Reader<'a> {
     fn close(mut self, outcome: Result<(), ErrorInfo>) -> Timeline {
         let finish = self.decoder.finish();
         self.timeline.report = finish.report;
+        self.timeline.ended = match &outcome {
+            Ok(()) => self.timeline.last_byte,
+            // Also the silence before it was given up was waited through.
+            Err(_) => self.sent.map(|sent| whole_microseconds(sent.elapsed())),
+        };
         self.timeline.outcome = match outcome {
             Ok(()) => Outcome::Done {
                 reason: finish.reason,

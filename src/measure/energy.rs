@@ -239,7 +239,9 @@ fn figures(
     price: Option<&Price>,
 ) -> EnergySummary {
     let seconds: f64 = stretches.iter().map(|(from, to)| to - from).sum();
-    let tokens: Option<u64> = own.iter().map(|it| it.throughput.output_tokens).sum();
+    let tokens = own.iter().try_fold(0, |sum: u64, it| {
+        Some(sum.saturating_add(it.throughput.output_tokens?))
+    });
     let tokens = tokens
         .filter(|tokens| *tokens > 0)
         .map(|tokens| tokens as f64);

@@ -24,6 +24,7 @@ pub(super) fn result(model: &str, first_chunk: f64, per_token: f64) -> Benchmark
         stage: None,
         step: None,
         contended: false,
+        cold_start: false,
         success: true,
         error: None,
         timestamp: moment(),

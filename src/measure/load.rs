@@ -160,13 +160,11 @@ pub(super) fn union(stretches: &[(f64, f64)]) -> Vec<(f64, f64)> {
     found
 }
 
-/// From the send to the end, s since the run began. A request that failed before anything came has
-/// no end; it counts as a moment.
+/// From the send to the end, whatever end that was, s since the run began. Where an older record does not tell
+/// when a request was given up, it counts as a moment.
 fn time(result: &BenchmarkResult) -> Option<(f64, f64)> {
     let sent = result.timing.send_offset?;
-    let delay = result.timing.schedule_delay.unwrap_or_default();
-    let took = result.timing.total_time.map_or(0.0, |total| total - delay);
-    Some((sent, sent + took.max(0.0)))
+    Some((sent, sent + result.timing.flight().unwrap_or_default()))
 }
 
 /// Most requests at one time.
@@ -227,6 +225,11 @@ mod tests {
         assert_eq!(found.offered_requests_per_second, Some(2.0));
         assert_eq!(found.schedule_delay.max, Some(0.5));
         assert_eq!(load_summary(&load, &[], &[]), None);
+        // What was waited for until its timeout went on until then.
+        let mut hung = all.clone();
+        hung[4].timing.in_flight_time = Some(4.5);
+        let with = load_summary(&load, &[], &hung.iter().collect::<Vec<_>>()).unwrap();
+        assert!((with.duration - 6.0).abs() < 1e-9 && with.peak_in_flight == 2);
 
         let mut summary =
             crate::measure::summarize(&[("a".into(), "local".into())], &all).remove(0);

@@ -110,6 +110,7 @@ fn timing(timeline: &Timeline, waterfall: Vec<WaterfallPart>) -> Timing {
         },
         thinking_time: thinking_time(chunks),
         total_time: timeline.last_byte.map(latency),
+        in_flight_time: timeline.ended.map(seconds),
         request_latency: chunks.last().map(|c| latency(c.at)),
         longest_gap: longest_gap(chunks),
         time_per_output_token: time_per_output_token(span, report.output_tokens),
@@ -234,6 +235,7 @@ mod tests {
             unique_prefix: false,
             chunks,
             last_byte: Some(milliseconds(320)),
+            ended: Some(milliseconds(320)),
             text: "x".repeat(40),
             thinking: "hmm ".to_owned(),
             report: ServerReport {
@@ -279,6 +281,7 @@ mod tests {
         close(timing.time_to_second_chunk, 0.010);
         close(timing.request_latency, 0.300);
         close(timing.total_time, 0.320);
+        close(timing.in_flight_time, 0.320);
         close(timing.time_per_output_token, 0.010);
         close(timing.connect_time, 0.003);
         close(timing.load_time, 0.050);
@@ -516,6 +519,7 @@ mod tests {
             Timeline {
                 chunks: stamps.into_iter().map(|at| Chunk { at, clock: Clock::User, bytes, kind }).collect(),
                 last_byte,
+                ended: last_byte,
                 report,
                 ..Timeline::default()
             }

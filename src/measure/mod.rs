@@ -6,6 +6,7 @@
 
 mod baseline;
 mod clock_error;
+mod cold;
 mod comparison;
 mod decision;
 mod difference;
@@ -56,6 +57,7 @@ pub use instrument::instrument;
 pub use load::{load_sentences, load_summary};
 pub use metrics::{Measured, measure};
 pub use objective::{goodput, missed_objectives, objective_outcomes, objective_sentences};
+pub use selection::cold_places;
 pub use spread::{spreads, value_at};
 pub use stalls::{Movement, Stall, stall_sentence, stalls};
 pub use statistics::FEWEST_FOR_INTERVAL;

@@ -1,14 +1,10 @@
 //! Which results count: measured ones that succeeded, cold ones apart from warm ones. The one place
 //! where a figure's name is tied to its field and to the results it is taken from.
 
-use crate::record::{BenchmarkResult, ErrorCode};
+use std::collections::BTreeMap;
 
-/// A result that waited for its model this long beside one that did not was cold. Ollama states
-/// some 10 to 100 ms for a model that is loaded already; reading even a small model takes longer.
-const COLD_LOAD_SECONDS: f64 = 0.2;
-
-/// And this many times longer, so that a slow machine's warm ones do not count as cold.
-const COLD_LOAD_FACTOR: f64 = 5.0;
+use super::cold::Cold;
+use crate::record::BenchmarkResult;
 
 /// A figure that is described and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,10 +117,13 @@ impl Metric {
     /// The figures of one model's successes. Cold and warm are never averaged together: where
     /// there are both, only the warm ones give a figure that loading is part of.
     pub(super) fn values(self, successes: &[&BenchmarkResult]) -> Vec<f64> {
-        let load_limit = cold_limit(successes).filter(|_| self.includes_load());
+        let cold = self
+            .includes_load()
+            .then(|| Cold::among(successes))
+            .flatten();
         successes
             .iter()
-            .filter(|result| load_limit.is_none_or(|limit| load_seconds(result) < limit))
+            .filter(|result| cold.as_ref().is_none_or(|cold| !cold.is(result)))
             .filter_map(|result| self.of(result))
             .collect()
     }
@@ -137,36 +136,33 @@ pub(super) fn is_success(result: &BenchmarkResult) -> bool {
 
 /// Measured requests that failed. One that was stopped did not fail.
 pub(super) fn is_failure(result: &BenchmarkResult) -> bool {
-    let error = result.error.as_ref();
-    let was_stopped = error.is_some_and(|error| error.code == ErrorCode::Cancelled);
-    result.is_measured() && !result.success && !was_stopped
+    result.has_failed()
+}
+
+/// Which results of a run were cold, counted from 0, so that statistics over many runs can leave out of them what loading
+/// is part of: those beside warm ones, and those whose model was unloaded on purpose.
+pub fn cold_places(results: &[BenchmarkResult]) -> Vec<u32> {
+    let mut by_model: BTreeMap<(&str, &str), Vec<(u32, &BenchmarkResult)>> = BTreeMap::new();
+    for (place, result) in (0..).zip(results).filter(|(_, it)| is_success(it)) {
+        let model = (result.model.as_str(), result.backend.as_str());
+        by_model.entry(model).or_default().push((place, result));
+    }
+    let mut found = Vec::new();
+    for own in by_model.into_values() {
+        let successes: Vec<&BenchmarkResult> = own.iter().map(|(_, result)| *result).collect();
+        let cold = Cold::among(&successes);
+        let is_cold =
+            |it: &BenchmarkResult| it.cold_start || cold.as_ref().is_some_and(|cold| cold.is(it));
+        found.extend(
+            own.into_iter()
+                .filter(|(_, it)| is_cold(it))
+                .map(|(place, _)| place),
+        );
+    }
+    found
 }
 
 /// How many of one model's successes loaded it first while others did not.
 pub(super) fn cold_among_warm(successes: &[&BenchmarkResult]) -> usize {
-    cold_limit(successes).map_or(0, |limit| {
-        successes
-            .iter()
-            .filter(|result| load_seconds(result) >= limit)
-            .count()
-    })
-}
-
-/// Where cold and warm part, s; `None` where all are alike.
-fn cold_limit(successes: &[&BenchmarkResult]) -> Option<f64> {
-    let least = successes
-        .iter()
-        .map(|result| load_seconds(result))
-        .min_by(f64::total_cmp)?;
-    let most = successes
-        .iter()
-        .map(|result| load_seconds(result))
-        .max_by(f64::total_cmp)?;
-    let limit = COLD_LOAD_SECONDS.max(COLD_LOAD_FACTOR * least);
-    (most >= limit).then_some(limit)
-}
-
-/// Servers leave a zero out.
-fn load_seconds(result: &BenchmarkResult) -> f64 {
-    result.timing.load_time.unwrap_or(0.0)
+    Cold::among(successes).map_or(0, |cold| successes.iter().filter(|it| cold.is(it)).count())
 }

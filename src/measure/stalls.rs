@@ -141,7 +141,7 @@ fn of_request(result: &BenchmarkResult) -> Vec<Stall> {
         .map(|pair| stall(pair[0], pair[1], false))
         .collect();
     // A stream that ended in silence.
-    let end = result.timing.total_time.zip(chunks.offsets.last());
+    let end = result.timing.flight().zip(chunks.offsets.last());
     if let Some((end, last)) = end.filter(|(end, last)| !result.success && is_stall(end - *last)) {
         found.push(stall(*last, end, true));
     }
@@ -297,9 +297,18 @@ mod tests {
         let mut whole = run(&["a"], vec![stream.clone()]);
         assert_eq!(stalls(&whole), []);
         whole.results[0].success = false;
+        // As the transport tells it: the last byte came with the last chunk, and it was waited on.
+        whole.results[0].timing.total_time = Some(0.25);
+        whole.results[0].timing.in_flight_time = Some(8.0);
         let found = stalls(&whole);
         assert_eq!((found.len(), found[0].is_end), (1, true));
         assert_eq!((found[0].from, found[0].to), (1.25, 9.0));
+        // Chunks count from the send; that it was sent late is no silence of the server.
+        let mut late = whole.clone();
+        late.results[0].timing.schedule_delay = Some(2.0);
+        late.results[0].timing.total_time = Some(2.25);
+        late.results[0].timing.in_flight_time = None;
+        assert_eq!(stalls(&late), []);
         assert_eq!(found[0].causes, ["there are no samples of the machine"]);
         whole.environment.models[0].location = Location::Remote;
         assert!(stalls(&whole)[0].causes[0].contains("another machine"));

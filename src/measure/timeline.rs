@@ -18,6 +18,8 @@ pub struct Timeline {
     pub chunks: Vec<Chunk>,
     /// Last byte of the stream; `None` where not one came.
     pub last_byte: Option<Duration>,
+    /// When nothing more was waited for, whatever end that was; `None` where nothing was sent.
+    pub ended: Option<Duration>,
     /// The answer, as far as it came.
     pub text: String,
     /// The thinking, as far as it came.

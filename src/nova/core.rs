@@ -365,7 +365,11 @@ fn concluded(turn: &Turn, worked: Worked, ended: Instant, after: Option<Duration
 fn used_context(turn: &Turn, steps: &[NovaStep], state: &mut NovaState) {
     let used = |step: &NovaStep| {
         let tokens = &step.throughput;
-        Some(tokens.prompt_tokens? + tokens.output_tokens.unwrap_or(0))
+        Some(
+            tokens
+                .prompt_tokens?
+                .saturating_add(tokens.output_tokens.unwrap_or(0)),
+        )
     };
     state.context_used = steps.iter().filter_map(used).max();
     let placed = turn.models.get(&NovaRole::Executor);
@@ -378,7 +382,7 @@ fn metrics(turn: &Turn, steps: &[NovaStep], ended: Instant) -> NovaMetrics {
     let calls: Vec<&NovaStep> = steps.iter().filter(|it| it.model.is_some()).collect();
     let total = |of: &dyn Fn(&NovaStep) -> Option<u64>| {
         let counts: Vec<u64> = calls.iter().filter_map(|it| of(it)).collect();
-        (!counts.is_empty()).then(|| counts.iter().sum())
+        (!counts.is_empty()).then(|| counts.into_iter().fold(0, u64::saturating_add))
     };
     let by_time = |of: &dyn Fn(&NovaStep) -> Option<f64>| {
         let known = calls

@@ -52,6 +52,7 @@ fn result(step: NovaStep) -> BenchmarkResult {
         stage: None,
         step: None,
         contended: step.contended,
+        cold_start: false,
         success: step.success,
         error: step.error,
         timestamp: step.timestamp,

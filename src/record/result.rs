@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{ClockError, CooledDown, Energy, SessionStep};
 
 /// One request to one model.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the documented record"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Object)]
 pub struct BenchmarkResult {
     /// Model name as the backend knows it.
@@ -27,6 +31,9 @@ pub struct BenchmarkResult {
     pub step: Option<SessionStep>,
     /// Measured while other requests of the run were working.
     pub contended: bool,
+    /// The model was unloaded before it, on purpose: loading is part of what was measured.
+    #[serde(default)]
+    pub cold_start: bool,
     /// Ended with a `done` chunk and an output that is not empty.
     pub success: bool,
     /// Why it failed; null where it did not.
@@ -72,6 +79,13 @@ impl BenchmarkResult {
     /// of a sweep beyond the first. Those have figures of their own.
     pub fn is_measured(&self) -> bool {
         !self.warmup && self.stage.is_none_or(|stage| stage.number == 0)
+    }
+
+    /// Measured, and it failed. One that was stopped did not fail.
+    pub fn has_failed(&self) -> bool {
+        let error = self.error.as_ref();
+        let was_stopped = error.is_some_and(|error| error.code == ErrorCode::Cancelled);
+        self.is_measured() && !self.success && !was_stopped
     }
 }
 
@@ -181,6 +195,10 @@ pub struct Timing {
     /// From sending the request to the last byte of the stream, s. Answers of unequal length are unequal
     /// work.
     pub total_time: Option<f64>,
+    /// From sending the request to its end, whatever end that was, s: the last byte of the stream, the end of a
+    /// refusal, the timeout, the stop. So long the request went on: what a load came to, its energy and what the
+    /// machine did meanwhile are taken over it.
+    pub in_flight_time: Option<f64>,
     /// From sending the request to the last chunk of text or thinking, s. Also called E2E. Answers of unequal
     /// length are unequal work.
     pub request_latency: Option<f64>,
@@ -211,6 +229,15 @@ pub struct Timing {
     /// Chunks that share their stamp with a later one: they came in one read, and when each of
     /// them came is not known.
     pub merged_chunks: u64,
+}
+
+impl Timing {
+    /// How long the request went on since its send, s. Older records tell it of requests of which something came.
+    pub fn flight(&self) -> Option<f64> {
+        let of_stream =
+            || Some((self.total_time? - self.schedule_delay.unwrap_or_default()).max(0.0));
+        self.in_flight_time.or_else(of_stream)
+    }
 }
 
 /// The server's own durations, s.

@@ -38,9 +38,21 @@ pub(super) struct PackedResult {
 }
 
 impl PackedRun {
-    /// Packs a run with its results and samples; `extra` is JSON of what is not known of it.
-    pub fn new(run: &BenchmarkResponse, extra: Option<&[u8]>) -> Result<Self, StoreError> {
-        let results: Result<_, _> = run.results.iter().map(PackedResult::new).collect();
+    /// Packs a run with its results and samples; `cold` are the positions of results of which statistics leave out
+    /// what loading is part of, `extra` is JSON of what is not known of it.
+    pub fn new(
+        run: &BenchmarkResponse,
+        cold: &[u32],
+        extra: Option<&[u8]>,
+    ) -> Result<Self, StoreError> {
+        let packed = (0..).zip(&run.results).map(|(position, result)| {
+            let mut packed = PackedResult::new(result)?;
+            if cold.contains(&position) {
+                packed.leave_out_load();
+            }
+            Ok(packed)
+        });
+        let results: Result<_, StoreError> = packed.collect();
         let samples = run.samples.as_ref();
         let samples = samples.map(|samples| samples::pack(samples, &run.remote_samples));
         let extra = extra.map(packing::pack).transpose();
@@ -98,14 +110,41 @@ impl PackedResult {
             chunks: result.chunks.as_ref().map(series::pack),
         })
     }
+
+    /// Of the figures, takes away those that loading is part of.
+    fn leave_out_load(&mut self) {
+        let [first_chunk, _, latency, total, _, bytes] = &mut self.figures;
+        for figure in [first_chunk, latency, total, bytes] {
+            *figure = None;
+        }
+    }
+}
+
+/// The same for results of a run that are stored already.
+pub(super) async fn leave_out_load(
+    work: &mut Work,
+    run: i64,
+    positions: &[u32],
+) -> Result<(), StoreError> {
+    for some in positions.chunks(MOST_VALUES) {
+        let mut change = Statement::new(
+            "update results set time_to_first_chunk = null, request_latency = null, total_time = null,
+                bytes_per_second = null
+             where run = $1 and time_to_first_chunk is not null and position in (",
+        )
+        .bind(run);
+        change.push_list(some.iter().copied()).push(")");
+        work.execute(change).await?;
+    }
+    Ok(())
 }
 
 /// How a request counts for statistics: see the schema.
 fn outcome(result: &BenchmarkResult) -> i64 {
-    match (result.is_measured(), result.success) {
-        (true, true) => 0,
-        (true, false) => 1,
-        (false, _) => 2,
+    match (result.is_measured() && result.success, result.has_failed()) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => 2,
     }
 }
 

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::database::{Row, Statement};
 use super::incoming::{
     Known, PackedResult, PackedRun, insert_results, insert_runs, insert_samples, known,
+    leave_out_load,
 };
 use super::{Store, StoreError, damaged, facets, packing, samples, series};
 use crate::record::{BenchmarkResponse, BenchmarkResult, RemoteSamples, RunId, Samples, Status};
@@ -39,8 +40,13 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps how a run stands. Its results and samples have their own ways in.
-    pub async fn update_run(&self, run: &BenchmarkResponse) -> Result<(), StoreError> {
+    /// Keeps how a run stands. Its results and samples have their own ways in; of those that were `cold`, by their
+    /// positions, statistics leave out what loading is part of.
+    pub async fn update_run(
+        &self,
+        run: &BenchmarkResponse,
+        cold: &[u32],
+    ) -> Result<(), StoreError> {
         let mut work = self.database.write().await?;
         work.alone().await?;
         let Some(Known { number, .. }) = known(&mut work, &run.id).await? else {
@@ -56,6 +62,7 @@ impl Store {
         .bind(document(run)?)
         .bind(run.status.is_final());
         work.execute(update).await?;
+        leave_out_load(&mut work, number, cold).await?;
         facets::update(&mut work, number, run).await?;
         work.commit().await?;
         Ok(())

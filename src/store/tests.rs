@@ -59,6 +59,7 @@ fn result() -> BenchmarkResult {
         stage: None,
         step: None,
         contended: false,
+        cold_start: false,
         success: true,
         error: None,
         timestamp: Utc::now(),
@@ -157,7 +158,7 @@ async fn a_run_comes_back_as_it_was() {
     };
     store.save_samples(&run.id, &samples, &[]).await.unwrap();
     run.status = Status::Completed;
-    store.update_run(&run).await.unwrap();
+    store.update_run(&run, &[]).await.unwrap();
     let stored = store.run(&run.id).await.unwrap().unwrap();
     assert_eq!(stored.results.len(), 1);
     run.results = vec![BenchmarkResult {

@@ -459,7 +459,8 @@ impl Metrics {
             let labels = (labels.clone(), error.clone());
             self.errors.get_or_create(&labels).inc();
         }
-        if let Some(seconds) = call.timing.total_time {
+        if let Some(flight) = call.timing.flight() {
+            let seconds = flight + call.timing.schedule_delay.unwrap_or_default();
             let labels = (labels.clone(), error);
             self.duration.get_or_create(&labels).observe(seconds);
         }

@@ -32,6 +32,7 @@ const GROUPS: [(&str, &[Entry]); 6] = [
             field("time_per_output_token", "Time per token", "Timing"),
             field("request_latency", "Last chunk", "Timing"),
             field("total_time", "Total time", "Timing"),
+            field("in_flight_time", "In flight", "Timing"),
             field("thinking_time", "Thinking", "Timing"),
             field("load_time", "Model load", "Timing"),
             field("schedule_delay", "Sent late", "Timing"),

@@ -98,9 +98,8 @@ const PART: &str = "Hello, wörld";
 /// What a case must come to: an error or none, and the text that stays.
 fn expected(name: &str) -> (Option<ErrorCode>, &'static str) {
     match name {
-        "truncated" | "broken-chunk" | "unfinished-chunks" | "wrong-length" | "reset" => {
-            (Some(ErrorCode::Truncated), WHOLE)
-        }
+        "truncated" | "broken-chunk" | "unfinished-chunks" | "wrong-length" | "reset"
+        | "sse-blank-reason" => (Some(ErrorCode::Truncated), WHOLE),
         "cut-object" => (Some(ErrorCode::Truncated), PART),
         "empty" | "close" => (Some(ErrorCode::Truncated), ""),
         "lone-surrogate" | "invalid-utf8" | "gzip" | "html" | "header-flood" | "not-http" => {
@@ -125,7 +124,7 @@ fn expected(name: &str) -> (Option<ErrorCode>, &'static str) {
 async fn check(bench: &Bench, route: &str, name: &str) {
     // Times that fit the bounds of this test.
     let model = match name {
-        "late-headers" => "fault-late-headers:ms=100".to_owned(),
+        "late-headers" | "late-body" => format!("fault-{name}:ms=100"),
         "trickle" => "fault-trickle:ms=50".to_owned(),
         _ => format!("fault-{name}"),
     };
@@ -155,6 +154,44 @@ async fn check(bench: &Bench, route: &str, name: &str) {
             "{name} on {route}"
         );
     }
+}
+
+/// A head says nothing of the model: a server or a proxy may send one and then load.
+#[tokio::test(flavor = "multi_thread")]
+async fn before_its_first_byte_a_body_may_be_silent_for_longer_than_between_two() {
+    let mut bench = bench();
+    bench.bounds.deadlines.first_byte = Duration::from_mins(1);
+    bench.bounds.deadlines.idle = Duration::from_millis(1);
+    let (measured, _) = bench.ask("ollama", "fault-late-body:ms=400").await;
+    let code = measured.error.map(|error| error.code);
+    // The frames after the first may take longer than the bound.
+    assert_ne!(code, Some(ErrorCode::TimeoutFirstByte));
+    assert!(measured.timing.time_to_first_chunk.unwrap() > 0.39);
+}
+
+/// Whoever waited for it waited until it was given up, though nothing came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_was_in_flight_until_it_was_given_up() {
+    let bench = bench();
+    for (name, at_least) in [("silent", 0.7), ("stall", 0.5), ("trickle:ms=50", 3.0)] {
+        let (measured, _) = bench.ask("chat", &format!("fault-{name}")).await;
+        let timing = measured.timing;
+        let last_byte = timing.total_time.unwrap_or(0.0);
+        let in_flight = timing.in_flight_time.unwrap();
+        let silence = if name == "trickle:ms=50" {
+            0.0
+        } else {
+            at_least
+        };
+        assert!(
+            in_flight >= at_least && in_flight >= last_byte + silence - 0.001,
+            "{name}: {last_byte} s, {in_flight} s"
+        );
+    }
+    let (refused, _) = bench.ask("openai", "fault-status-500").await;
+    assert!(refused.timing.in_flight_time.unwrap() > 0.0);
+    let (whole, _) = bench.ask("openai", "fault-one-token").await;
+    assert_eq!(whole.timing.in_flight_time, whole.timing.total_time);
 }
 
 #[tokio::test(flavor = "multi_thread")]

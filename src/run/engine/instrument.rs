@@ -128,7 +128,7 @@ impl Instrument {
         hear: &mut (dyn FnMut(usize, News<'_>) + Send),
     ) -> BenchmarkResult {
         let timestamp = time_of_day();
-        let watch = self.watched.begin();
+        let watch = self.watched.begin(asked.due);
         let begun = self.zero.elapsed().as_secs_f64();
         let others = watch.others;
         let mut call = backend.call(asked.request, &asked.model.name, asked.words);
@@ -149,7 +149,10 @@ impl Instrument {
         let delay = asked.due.zip(sent);
         timeline.schedule_delay = delay.map(|(due, sent)| sent.saturating_duration_since(due));
         timeline.unique_prefix = asked.labels.prompt_prefix.is_some();
-        let (looks, company) = self.watched.end(&watch, begun, &asked.model.backend);
+        let ended = sent.zip(timeline.ended).map(|(sent, took)| sent + took);
+        let ended = ended.unwrap_or_else(Instant::now);
+        let backend_name = &asked.model.backend;
+        let (looks, company) = self.watched.end(&watch, ended, begun, backend_name);
         log_outcome(&timeline);
         // Where the model lies, whenever that disturbs nothing: what else goes on may have moved it.
         let placement = if asked.locate && company.is_last {
@@ -203,7 +206,7 @@ impl Instrument {
         let calibration = self.calibration.as_ref();
         measured.timing.clock_error =
             calibration.and_then(|it| measure::clock_error_at(it, sending.company.streams));
-        let end = timeline.last_byte.unwrap_or_default().as_secs_f64();
+        let end = timeline.ended.unwrap_or_default().as_secs_f64();
         let here = &sending.looks.here;
         let system_impact =
             offset.map(|offset| measure::impact(here, &model.backend, offset, offset + end));
@@ -232,6 +235,7 @@ impl Instrument {
             stage: labels.stage,
             step: labels.session_step.cloned(),
             contended,
+            cold_start: asked.request.cold_start,
             success: measured.success,
             error: measured.error,
             timestamp: sending.timestamp,

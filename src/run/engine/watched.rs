@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::record::Sample;
 
@@ -15,8 +16,24 @@ pub(super) struct Watched {
 struct WatchedState {
     /// Of this machine under no name, of others under that of the backend.
     samples: BTreeMap<Option<String>, Vec<Sample>>,
-    in_flight: usize,
+    /// Requests that have begun and not ended, each under its number.
+    alive: BTreeMap<u64, Alive>,
     begun: u64,
+}
+
+/// A request that has begun and not ended.
+struct Alive {
+    /// When it is sent: in an open loop its connection is set up before.
+    from: Instant,
+    /// Most requests that went on at one time since then, it too.
+    streams: usize,
+}
+
+impl WatchedState {
+    /// Requests that are sent by then.
+    fn sent(&self, by: Instant) -> usize {
+        self.alive.values().filter(|it| it.from <= by).count()
+    }
 }
 
 /// What was seen while a request went on, after the baseline.
@@ -30,7 +47,7 @@ pub(super) struct Looks {
 
 /// One request in flight.
 pub(super) struct Watch {
-    begun: u64,
+    number: u64,
     /// Requests that were there already.
     pub(super) others: usize,
 }
@@ -71,32 +88,37 @@ impl Watched {
 
     /// Requests that go on now.
     pub(super) fn in_flight(&self) -> usize {
-        self.lock().in_flight
+        self.lock().sent(Instant::now())
     }
 
-    /// A request is about to be sent: samples before it are needed no more, but for the baseline
-    /// and the newest.
-    pub(super) fn begin(&self) -> Watch {
+    /// A request is about to be sent, at once or when it is `due`: samples before it are needed no more, but for
+    /// the baseline and the newest.
+    pub(super) fn begin(&self, due: Option<Instant>) -> Watch {
         let mut state = self.lock();
-        if state.in_flight == 0 {
+        if state.alive.is_empty() {
             for samples in state.samples.values_mut() {
                 let last = samples.last().cloned();
                 samples.retain(|sample| sample.offset < 0.0);
                 samples.extend(last.filter(|sample| sample.offset >= 0.0));
             }
         }
-        let others = state.in_flight;
-        state.in_flight += 1;
+        let from = due.unwrap_or_else(Instant::now);
+        let others = state.sent(from);
         state.begun += 1;
-        Watch {
-            begun: state.begun,
-            others,
-        }
+        let number = state.begun;
+        state.alive.insert(number, Alive { from, streams: 1 });
+        Watch { number, others }
     }
 
-    /// It has ended; it began at this offset, on this backend. The samples of its time and of the
+    /// It ended at this moment; it began at this offset, on this backend. The samples of its time and of the
     /// baseline, and who was there.
-    pub(super) fn end(&self, watch: &Watch, from: f64, backend: &str) -> (Looks, Company) {
+    pub(super) fn end(
+        &self,
+        watch: &Watch,
+        at: Instant,
+        from: f64,
+        backend: &str,
+    ) -> (Looks, Company) {
         let mut state = self.lock();
         let needed = |name: Option<&str>| {
             let samples = state.samples.get(&name.map(str::to_owned))?;
@@ -116,11 +138,17 @@ impl Watched {
             here,
             elsewhere: needed(Some(backend)),
         };
-        state.in_flight -= 1;
+        // Most go on at one time right before one of them ends.
+        let at_once = state.sent(at);
+        for it in state.alive.values_mut().filter(|it| it.from <= at) {
+            it.streams = it.streams.max(at_once);
+        }
+        let own = state.alive.remove(&watch.number);
+        let streams = own.map_or(1, |it| it.streams);
         let company = Company {
-            overlapped: watch.others > 0 || state.begun != watch.begun,
-            streams: watch.others.max(state.in_flight) + 1,
-            is_last: state.in_flight == 0,
+            overlapped: streams > 1,
+            streams,
+            is_last: state.alive.is_empty(),
         };
         (looks, company)
     }
@@ -135,4 +163,40 @@ pub(super) struct Company {
     pub(super) streams: usize,
     /// No other one does any more.
     pub(super) is_last: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_request_goes_on_from_its_send_and_not_from_its_connection() {
+        let watched = Watched::new(10);
+        let zero = Instant::now();
+        let at = |ms: u64| zero + Duration::from_millis(ms);
+        let end = |watch: &Watch, ms: u64| watched.end(watch, at(ms), 0.0, "ollama").1;
+
+        // The second one's connection stands before the first has ended; it is sent afterwards.
+        let first = watched.begin(Some(at(100)));
+        let second = watched.begin(Some(at(200)));
+        let company = end(&first, 190);
+        assert!(!company.overlapped && !company.is_last && company.streams == 1);
+        let company = end(&second, 290);
+        assert!(!company.overlapped && company.is_last && company.streams == 1);
+
+        // Sent while the first goes on, and the third after the second has ended.
+        let first = watched.begin(Some(at(300)));
+        let second = watched.begin(Some(at(310)));
+        assert_eq!(second.others, 1);
+        let third = watched.begin(Some(at(330)));
+        assert_eq!(end(&second, 320).streams, 2);
+        let company = end(&first, 340);
+        assert!(company.overlapped && company.streams == 2);
+        let company = end(&third, 350);
+        assert!(company.overlapped && company.streams == 2);
+        assert!(!end(&watched.begin(Some(at(400))), 410).overlapped);
+        assert_eq!(watched.in_flight(), 0);
+    }
 }

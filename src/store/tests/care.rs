@@ -24,7 +24,7 @@ async fn ended(store: &Store, prompt: &str, days: i64) -> RunId {
         .await
         .unwrap();
     one.status = Status::Completed;
-    store.update_run(&one).await.unwrap();
+    store.update_run(&one, &[]).await.unwrap();
     one.id
 }
 

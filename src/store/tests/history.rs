@@ -46,7 +46,7 @@ async fn filled() -> (Home, Store, Vec<BenchmarkResponse>) {
     for run in &runs {
         store.create_run(run).await.unwrap();
         // The figures come with the end of a run.
-        store.update_run(run).await.unwrap();
+        store.update_run(run, &[]).await.unwrap();
     }
     (place, store, runs)
 }
@@ -232,7 +232,7 @@ async fn a_model_is_found_on_each_backend_and_each_run_once() {
         .collect();
     for run in &runs {
         store.create_run(run).await.unwrap();
-        store.update_run(run).await.unwrap();
+        store.update_run(run, &[]).await.unwrap();
     }
     for (name, fits) in [
         ("m", [0, 1, 2].as_slice()),

@@ -53,6 +53,27 @@ async fn a_result_that_comes_or_goes_empties_the_sums_of_its_day_and_model() {
 }
 
 #[tokio::test]
+async fn what_loading_is_part_of_is_taken_from_cold_results_and_their_sums_are_emptied() {
+    let (_place, store) = fresh().await;
+    let mut run = run("m");
+    store.create_run(&run).await.unwrap();
+    for position in 0..2 {
+        store
+            .add_result(&run.id, position, &result())
+            .await
+            .unwrap();
+    }
+    make(&store, missing(&store).await).await;
+    run.status = Status::Completed;
+    for has_changed in [true, false] {
+        store.update_run(&run, &[1]).await.unwrap();
+        let emptied = missing(&store).await;
+        assert_eq!(emptied.len(), if has_changed { 3 } else { 0 });
+        make(&store, emptied).await;
+    }
+}
+
+#[tokio::test]
 async fn a_sum_that_was_made_of_less_is_not_kept() {
     let (_place, store) = fresh().await;
     let run = run("m");

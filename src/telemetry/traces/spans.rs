@@ -63,7 +63,7 @@ impl Call<'_> {
             name: format!("{operation} {}", self.model),
             kind: SpanKind::Client,
             start,
-            end: start + seconds(self.timing.total_time.unwrap_or_default()),
+            end: start + seconds(self.timing.flight().unwrap_or_default()),
             attributes,
             error: error.map(failed),
         }

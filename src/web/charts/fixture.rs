@@ -17,6 +17,7 @@ pub fn result(send: f64, offsets: &[f64]) -> BenchmarkResult {
         stage: None,
         step: None,
         contended: false,
+        cold_start: false,
         success: true,
         error: None,
         timestamp: chrono::DateTime::UNIX_EPOCH,

@@ -287,7 +287,7 @@ fn bands(stalls: &[Stall], frame: &Frame) -> Vec<Band> {
 fn ends(series: &Series) -> Vec<f64> {
     let timings = series.results.iter().map(|result| &result.timing);
     timings
-        .filter_map(|timing| Some(timing.send_offset? + timing.total_time.unwrap_or_default()))
+        .filter_map(|timing| Some(timing.send_offset? + timing.flight().unwrap_or_default()))
         .filter(|at| at.is_finite())
         .collect()
 }

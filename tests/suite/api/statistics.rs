@@ -372,3 +372,62 @@ async fn what_cannot_be_asked_is_told() {
     answer.problem(422);
     assert_eq!(answer.pointers(), ["/q"]);
 }
+
+/// What loading is part of is never averaged over requests that loaded the model and such that did not: neither as a
+/// run is measured nor as it is imported.
+#[tokio::test(flavor = "multi_thread")]
+async fn cold_requests_are_apart() {
+    let place = place().await;
+    let mut ids = Vec::new();
+    let mut cold = request(&["slow-start@reference"]);
+    cold["repetitions"] = json!(3);
+    cold["warmup"] = json!(0);
+    cold["parameters"] = json!({"num_predict": 4});
+    for cold_start in [false, true] {
+        cold["cold_start"] = json!(cold_start);
+        let run = place.server.run(&cold).await;
+        assert_eq!(run["status"], "completed", "{run}");
+        assert_eq!(run["results"][2]["cold_start"], cold_start);
+        ids.push(run["id"].as_str().unwrap().to_owned());
+    }
+    let check = async || {
+        let found = &place.statistics("?model=slow-start").await[0];
+        assert_eq!(
+            (&found["succeeded"], &found["failed"]),
+            (&json!(6), &json!(0))
+        );
+        assert_eq!(found["time_to_first_chunk"]["n"], 2, "{found}");
+        assert_eq!(found["total_time"]["n"], 2);
+        assert_eq!(found["output_tokens_per_second"]["n"], 6);
+        assert!(found["time_to_first_chunk"]["max"].as_f64().unwrap() < 0.7);
+    };
+    check().await;
+    let mut stored = Vec::new();
+    for id in &ids {
+        let path = format!("/api/benchmarks/history/{id}");
+        stored.push(place.server.get(&path).await.body);
+        assert_eq!(place.server.delete(&path).await.status, 204);
+    }
+    place.import(&stored).await;
+    check().await;
+}
+
+/// Whoever stops a run does not make its model fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_stopped_did_not_fail() {
+    let place = place().await;
+    let body = request(&["script:tokens=9999,gap=20@reference"]);
+    let started = place.server.post("/api/benchmarks/start", &body).await;
+    let id = started.body["id"].as_str().unwrap();
+    place.server.heard(id, "text_arrived").await;
+    let path = format!("/api/benchmarks/{id}/cancel");
+    let cancelled = place.server.post(&path, &json!(null)).await;
+    assert_eq!(cancelled.body["summary"][0]["failed"], 0);
+    let failed: u64 = place
+        .statistics("")
+        .await
+        .iter()
+        .filter_map(|it| it["failed"].as_u64())
+        .sum();
+    assert_eq!(failed, 0);
+}

@@ -111,7 +111,7 @@ fn tells(span: &Span, result: &BenchmarkResult) {
     assert_eq!(span.name, format!("text_completion {}", result.model));
     assert_eq!(span.kind, 3, "a client");
     let took = (span.end_time_unix_nano - span.start_time_unix_nano) as f64 / 1e9;
-    let total = result.timing.total_time.unwrap_or_default();
+    let total = result.timing.flight().unwrap_or_default();
     assert!((took - total).abs() < 1e-6, "{took} {total}");
     let own = attributes(&span.attributes);
     assert_eq!(own["gen_ai.operation.name"], "text_completion");
