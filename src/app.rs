@@ -335,7 +335,12 @@ impl App {
             run.queue_position = None;
             run.finished_at = Some(time_of_day());
             self.told_run_ended(&run, None);
-            if let Err(error) = self.inner.store.update_run(&run, &[]).await {
+            if let Err(error) = self
+                .inner
+                .store
+                .update_run(&run, &measure::cold_places(&run.results))
+                .await
+            {
                 tracing::error!(%id, %error, "the run could not be stored");
             }
             if let Some(log) = self.inner.logs.get(id) {

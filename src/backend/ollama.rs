@@ -19,8 +19,11 @@ use crate::config::{BackendConfig, Endpoint};
 use crate::measure::timeline::ServerReport;
 use crate::record::{BenchmarkRequest, ModelDetails, ModelSummary, Placement};
 
+/// The variable sets the address of the backend that is called so, and of no other.
+const OLLAMA: &str = "ollama";
 const ADVICE: &str = "start it with `ollama serve`, or set OLLAMA_HOST to where it listens; \
                       `steady@reference` works without any server";
+const ADVICE_ON_OTHERS: &str = "start it with `ollama serve`, or correct the backend's `url`; `steady@reference` works without any server";
 
 /// `/api/ps` can hang for seconds while a model unloads; no run waits for it longer.
 const PLACEMENT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,10 +40,15 @@ pub struct Ollama {
 impl Ollama {
     /// A backend as configured.
     pub fn new(name: &str, config: &BackendConfig) -> Result<Self, BackendError> {
-        let http = Http::new(name, &config.url, config.api_key.clone(), ADVICE)?;
+        let advice = if name == OLLAMA {
+            ADVICE
+        } else {
+            ADVICE_ON_OTHERS
+        };
+        let http = Http::new(name, &config.url, config.api_key.clone(), advice)?;
         Ok(Self {
             http,
-            kind: "ollama",
+            kind: OLLAMA,
             chat: config.endpoint == Endpoint::Chat,
         })
     }

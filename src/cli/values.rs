@@ -101,6 +101,7 @@ pub fn flag_of(pointer: &str) -> String {
         ("load", Some(field)) => format!("--{field}"),
         ("prompt" | "prompts", _) => "--prompt".to_owned(),
         ("models", _) => "--model".to_owned(),
+        ("ids", _) => "ID".to_owned(),
         ("tags", _) => "--tag".to_owned(),
         ("objectives", _) => "--objective".to_owned(),
         ("cold_start", _) => "--cold".to_owned(),

@@ -184,6 +184,10 @@ fn complete(document: &mut Map<String, Value>, backend: &str) -> Result<(), Stri
     let Some(time) = document.get("timestamp").cloned() else {
         return Err("`timestamp` is missing".into());
     };
+    let cold_start = document
+        .get("request")
+        .and_then(|it| it.get("cold_start"))
+        .is_some_and(|it| *it == json!(true));
     let Some(Value::Array(results)) = document.get_mut("results") else {
         return Err("`results` is no array".into());
     };
@@ -196,7 +200,8 @@ fn complete(document: &mut Map<String, Value>, backend: &str) -> Result<(), Stri
             return Err(format!("`results[{index}].model` is missing"));
         };
         let backend = text(result, "backend").unwrap_or_else(|| backend.to_owned());
-        complete_result(result, &backend, &time, told.results_of(&model, &backend));
+        let before = told.results_of(&model, &backend);
+        complete_result(result, &backend, &time, before, cold_start);
         told.add(model, backend, result);
     }
     let defaults = [
@@ -216,7 +221,13 @@ fn complete(document: &mut Map<String, Value>, backend: &str) -> Result<(), Stri
 }
 
 /// Gives a result what older ones lack; `before` of the same model came before it.
-fn complete_result(result: &mut Map<String, Value>, backend: &str, time: &Value, before: usize) {
+fn complete_result(
+    result: &mut Map<String, Value>,
+    backend: &str,
+    time: &Value,
+    before: usize,
+    cold_start: bool,
+) {
     let response = text(result, "response").unwrap_or_default();
     let hash = hex::encode(Sha256::digest(response.as_bytes()));
     let defaults = [
@@ -224,7 +235,7 @@ fn complete_result(result: &mut Map<String, Value>, backend: &str, time: &Value,
         ("repetition", json!(before + 1)),
         ("warmup", json!(false)),
         ("contended", json!(false)),
-        ("cold_start", json!(false)),
+        ("cold_start", json!(cold_start)),
         ("success", json!(false)),
         ("timestamp", time.clone()),
         ("prompt", json!("")),

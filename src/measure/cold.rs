@@ -14,15 +14,14 @@ const LOAD_SECONDS: f64 = 0.2;
 /// And this many times longer, so that a slow machine's warm ones do not count as cold.
 const LOAD_FACTOR: f64 = 5.0;
 
-/// Offsets of one run never go back by so much in the order of time, s: a request of an open loop may be begun this
-/// long before its send.
-const SAME_RUN: f64 = 1.0;
+/// Moments that offsets of one run count from are as close: a request of an open loop is begun before its send.
+const SAME_RUN: TimeDelta = TimeDelta::seconds(1);
 
 /// Tells cold from warm among the successes of one model.
 pub(super) struct Cold {
     /// Whoever waited so long for the model may be cold, s.
     limit: f64,
-    /// The first load of each run.
+    /// When each run had not had its model yet.
     loading: Vec<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
@@ -61,28 +60,41 @@ fn may_wait(result: &BenchmarkResult) -> bool {
     result.contended || result.timing.schedule_delay.is_some()
 }
 
-/// When the first request of each run waited for its model, where it did.
+/// From the begin of each run to when its first request had its model, where that had to be loaded. Offsets tell runs
+/// apart: in one, all are taken from the same moment.
 fn first_loads(successes: &[&BenchmarkResult], limit: f64) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-    let mut in_order: Vec<&BenchmarkResult> = successes.to_vec();
-    in_order.sort_by_key(|result| result.timestamp);
-    let mut latest = f64::INFINITY;
-    let mut found = Vec::new();
-    for result in in_order {
-        let offset = result.timing.send_offset.unwrap_or(0.0);
-        let is_next_run = offset + SAME_RUN < latest;
-        latest = if is_next_run {
-            offset
-        } else {
-            latest.max(offset)
-        };
-        let load = load_seconds(result);
-        if is_next_run && load >= limit {
-            let took = Duration::try_from_secs_f64(load).unwrap_or_default();
-            let took = TimeDelta::from_std(took).unwrap_or_default();
-            found.push((result.timestamp, result.timestamp + took));
-        }
-    }
-    found
+    let zero = |it: &BenchmarkResult| {
+        let offset = it.timing.send_offset.unwrap_or(0.0);
+        earlier(it.timestamp, offset)
+    };
+    let mut in_order: Vec<(DateTime<Utc>, &BenchmarkResult)> =
+        successes.iter().map(|it| (zero(it), *it)).collect();
+    in_order.sort_by_key(|(zero, _)| *zero);
+    let runs = in_order.chunk_by(|(one, _), (next, _)| *next - *one <= SAME_RUN);
+    let first = |run: &[(DateTime<Utc>, &BenchmarkResult)]| {
+        let begin = run.iter().map(|(_, it)| it.timestamp).min()?;
+        let ready = |it: &BenchmarkResult| later(it.timestamp, load_seconds(it));
+        let (_, first) = run.iter().min_by_key(|(_, it)| ready(it))?;
+        (load_seconds(first) >= limit).then(|| (begin, ready(first)))
+    };
+    runs.filter_map(first).collect()
+}
+
+/// So many seconds after a moment; as late as there is a time where that is beyond all times.
+fn later(moment: DateTime<Utc>, seconds: f64) -> DateTime<Utc> {
+    span(seconds)
+        .and_then(|span| moment.checked_add_signed(span))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn earlier(moment: DateTime<Utc>, seconds: f64) -> DateTime<Utc> {
+    span(seconds)
+        .and_then(|span| moment.checked_sub_signed(span))
+        .unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+fn span(seconds: f64) -> Option<TimeDelta> {
+    TimeDelta::from_std(Duration::try_from_secs_f64(seconds.max(0.0)).ok()?).ok()
 }
 
 /// Servers leave a zero out.
@@ -139,6 +151,27 @@ mod tests {
             it.timing.schedule_delay = Some(0.0);
         }
         assert_eq!(cold(&open), [false; 3]);
+        // Users begin together, and the server takes them in its own order.
+        let together = [
+            (0.0, 1.2),
+            (0.001, 0.05),
+            (0.002, 2.4),
+            (0.003, 3.6),
+            (1.3, 3.5),
+        ];
+        assert_eq!(
+            cold(&together.map(|(at, load)| sent(at, load, true))),
+            [false; 5]
+        );
+    }
+
+    #[test]
+    fn loads_beyond_all_times_are_loads() {
+        let mut last = sent(0.0, 1e300, true);
+        assert_eq!(cold(&[last.clone(), sent(1.0, 0.01, true)]), [false; 2]);
+        last.timestamp = DateTime::<Utc>::MAX_UTC;
+        last.timing.load_time = Some(2.0);
+        assert_eq!(cold(&[last, sent(1.0, 0.01, true)]), [true, false]);
     }
 
     #[test]
@@ -158,6 +191,14 @@ mod tests {
         }));
         let expected = [true, true, false, false].repeat(2);
         assert_eq!(cold(&both), expected);
+        // Also where they are short.
+        let mut short = vec![sent(0.0, 0.05, true), sent(0.001, 0.3, true)];
+        let mut next = [sent(0.0, 4.0, true), sent(0.001, 4.1, true)];
+        for it in &mut next {
+            it.timestamp += TimeDelta::minutes(1);
+        }
+        short.extend(next);
+        assert_eq!(cold(&short), [false, false, true, true]);
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl PackedRun {
         cold: &[u32],
         extra: Option<&[u8]>,
     ) -> Result<Self, StoreError> {
+        let cold: HashSet<u32> = cold.iter().copied().collect();
         let packed = (0..).zip(&run.results).map(|(position, result)| {
             let mut packed = PackedResult::new(result)?;
             if cold.contains(&position) {

@@ -167,6 +167,10 @@ async fn before_its_first_byte_a_body_may_be_silent_for_longer_than_between_two(
     // The frames after the first may take longer than the bound.
     assert_ne!(code, Some(ErrorCode::TimeoutFirstByte));
     assert!(measured.timing.time_to_first_chunk.unwrap() > 0.39);
+    // And after it no silence may be as long as the first byte may take.
+    let (measured, _) = bench.ask("ollama", "fault-stall").await;
+    let code = measured.error.map(|error| error.code);
+    assert_eq!(code, Some(ErrorCode::TimeoutIdle));
 }
 
 /// Whoever waited for it waited until it was given up, though nothing came.

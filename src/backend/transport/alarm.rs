@@ -37,7 +37,11 @@ impl Alarm {
 
     /// Something came at this moment. Where it rings meanwhile, it finds that it was too early.
     pub(super) fn postpone(&mut self, at: Instant) {
-        self.newest = Some(at);
+        if self.newest.replace(at).is_none() {
+            // The first byte may have been waited for until later than the next one is.
+            let due = self.due().0;
+            self.sleep.as_mut().reset(due.into());
+        }
     }
 
     fn due(&self) -> (Instant, TransportError) {
@@ -113,6 +117,14 @@ mod tests {
         let error = alarm.await;
         assert!(matches!(error, TransportError::Idle(_)), "{error}");
         assert!(newest.elapsed() >= 50 * MS && sent.elapsed() >= 70 * MS);
+    }
+
+    #[tokio::test]
+    async fn what_was_waited_for_before_the_first_byte_is_not_waited_for_after_it() {
+        let (mut alarm, sent) = alarm(Duration::MAX, 50 * MS, Duration::MAX);
+        alarm.postpone(sent);
+        let error = alarm.await;
+        assert!(matches!(error, TransportError::Idle(_)), "{error}");
     }
 
     #[tokio::test]
