@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use self::calibration::Calibrations;
-use self::execution::{Execution, conclude};
+use self::execution::{Execution, conclude, store_state};
 use self::nova::Agents;
 use self::system::States;
 use crate::agent;
@@ -41,7 +41,7 @@ use crate::backend::{self, BackendError};
 use crate::clock::time_of_day;
 use crate::config::{Config, DatabaseConfig};
 use crate::machine::{self, Machine, Watch};
-use crate::measure::{self, GapPool, Price, RateCourse};
+use crate::measure::{GapPool, Price, RateCourse};
 use crate::nova::live::Live;
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, DatabaseState, HistoryPage, HistoryQuery, LoadPattern,
@@ -335,12 +335,7 @@ impl App {
             run.queue_position = None;
             run.finished_at = Some(time_of_day());
             self.told_run_ended(&run, None);
-            if let Err(error) = self
-                .inner
-                .store
-                .update_run(&run, &measure::cold_places(&run.results))
-                .await
-            {
+            if let Err(error) = store_state(&self.inner.store, &run).await {
                 tracing::error!(%id, %error, "the run could not be stored");
             }
             if let Some(log) = self.inner.logs.get(id) {
@@ -467,9 +462,7 @@ async fn mark_interrupted(store: &Store, config: &Config) -> Result<(), StoreErr
     for id in store.interrupt_unfinished().await? {
         if let Some(mut run) = store.run(&id).await? {
             conclude(&mut run, &[], &[], price(config).as_ref());
-            store
-                .update_run(&run, &measure::cold_places(&run.results))
-                .await?;
+            store_state(store, &run).await?;
             tracing::warn!(%id, "the run was interrupted by the end of an earlier process");
         }
     }

@@ -18,7 +18,7 @@ use crate::record::{
 };
 use crate::run::engine::{self, Finished, Job, Seen};
 use crate::run::queue::Ticket;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// Waits between tries to store something; after them the last one over and over.
 const RETRIES: [Duration; 4] = [
@@ -378,8 +378,7 @@ impl Execution {
     /// Stores everything but results; what cannot be stored is logged, and the run goes on.
     async fn save(&self, hurry: &CancellationToken) -> bool {
         let (store, run) = (&self.app.inner.store, &self.run);
-        let cold = measure::cold_places(&run.results);
-        let stored = persist(hurry, || store.update_run(run, &cold)).await;
+        let stored = persist(hurry, || store_state(store, run)).await;
         if let Err(error) = &stored {
             tracing::error!(%error, "the run could not be stored");
         }
@@ -398,6 +397,11 @@ pub async fn store_whole(app: &App, run: &BenchmarkResponse) -> Result<(), Store
             .save_samples(&run.id, samples, &run.remote_samples)
             .await?;
     }
+    store_state(store, run).await
+}
+
+/// Stores how a run stands, and which of its results were cold.
+pub async fn store_state(store: &Store, run: &BenchmarkResponse) -> Result<(), StoreError> {
     store
         .update_run(run, &measure::cold_places(&run.results))
         .await

@@ -8,7 +8,7 @@ use super::{Exit, figures, values};
 use crate::app::App;
 use crate::config::Config;
 use crate::record::{
-    BenchmarkResponse, HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order,
+    BenchmarkResponse, HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order, synthetic_mark,
 };
 
 /// Flags of `history`.
@@ -101,18 +101,10 @@ fn best(run: &BenchmarkResponse) -> [Option<f64>; 3] {
     ]
 }
 
-fn models(run: &BenchmarkResponse) -> String {
-    let names = run
-        .environment
-        .models
-        .iter()
-        .map(|it| format!("{}@{}", it.model, it.backend));
-    names.collect::<Vec<_>>().join(" ")
-}
-
-fn marked_models(run: &BenchmarkResponse) -> String {
+/// The models of a run; `marked`, for people.
+fn models(run: &BenchmarkResponse, marked: bool) -> String {
     let names = run.environment.models.iter().map(|it| {
-        let mark = if it.synthetic { " (synthetic)" } else { "" };
+        let mark = synthetic_mark(marked && it.synthetic);
         format!("{}@{}{mark}", it.model, it.backend)
     });
     names.collect::<Vec<_>>().join(" ")
@@ -125,7 +117,7 @@ fn csv_row(run: &BenchmarkResponse) -> Vec<String> {
         run.timestamp.to_rfc3339(),
         run.status.as_str().to_owned(),
         run.request.name.clone().unwrap_or_default(),
-        models(run),
+        models(run, false),
         run.total_requests.to_string(),
     ];
     row.extend(figures);
@@ -151,7 +143,7 @@ fn grid(runs: &[BenchmarkResponse]) -> Grid {
             run.timestamp.format("%Y-%m-%d %H:%M:%S").to_string(),
             run.status.as_str().to_owned(),
             values::brief(run.request.name.as_deref().unwrap_or_default(), 30),
-            values::brief(&marked_models(run), 80),
+            values::brief(&models(run, true), 80),
             figures::optional(first, 1000.0),
             figures::optional(rate, 1.0),
             figures::optional(total, 1.0),

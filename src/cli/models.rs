@@ -7,7 +7,7 @@ use super::output::{Format, Grid, Output, OutputFlags, csv_text, json_text};
 use super::{Exit, figures, values};
 use crate::app::App;
 use crate::config::Config;
-use crate::record::ModelSummary;
+use crate::record::{ModelSummary, synthetic_mark};
 
 /// Flags of `models`.
 #[derive(Debug, Args)]
@@ -87,9 +87,9 @@ fn grid(models: &[ModelSummary]) -> Grid {
     let mut grid = Grid::new(&header, 4);
     for model in models {
         let unknown = || figures::UNKNOWN.to_owned();
-        let synthetic = if model.synthetic { " (synthetic)" } else { "" };
+        let mark = synthetic_mark(model.synthetic);
         grid.row(&[
-            format!("{}@{}{synthetic}", model.name, model.backend),
+            format!("{}@{}{mark}", model.name, model.backend),
             model.parameter_size.clone().unwrap_or_else(unknown),
             model.quantization.clone().unwrap_or_else(unknown),
             model

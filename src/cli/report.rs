@@ -3,7 +3,9 @@
 use super::output::{Grid, Output, ReportFormat, csv_text, json_text};
 use super::{figures, values};
 use crate::measure::{self, AgainstBaseline};
-use crate::record::{BenchmarkResponse, BenchmarkResult, Grade, ModelSummaryStatistics};
+use crate::record::{
+    BenchmarkResponse, BenchmarkResult, Grade, ModelSummaryStatistics, synthetic_mark,
+};
 use crate::web;
 
 /// Columns of a run as CSV, one row a request; durations in seconds, null figures empty.
@@ -235,12 +237,8 @@ fn stages(run: &BenchmarkResponse) -> Vec<Grid> {
 fn label(run: &BenchmarkResponse, summary: &ModelSummaryStatistics) -> String {
     let mut models = run.environment.models.iter();
     let model = models.find(|it| it.model == summary.model && it.backend == summary.backend);
-    let synthetic = if model.is_some_and(|model| model.synthetic) {
-        " (synthetic)"
-    } else {
-        ""
-    };
-    format!("{}@{}{synthetic}", summary.model, summary.backend)
+    let mark = synthetic_mark(model.is_some_and(|model| model.synthetic));
+    format!("{}@{}{mark}", summary.model, summary.backend)
 }
 
 /// The sentence, how far it can be trusted, what failed, and where the record is.

@@ -7,7 +7,7 @@ use super::output::{Format, Grid, Output, OutputFlags, csv_text, json_text};
 use super::{Exit, figures, values};
 use crate::app::App;
 use crate::config::Config;
-use crate::record::{Bucket, FigureStatistics, ModelStatistics, REFERENCE};
+use crate::record::{Bucket, FigureStatistics, ModelStatistics, REFERENCE, synthetic_mark};
 
 /// Flags of `statistics`.
 #[derive(Debug, Args)]
@@ -113,8 +113,9 @@ fn grid(found: &[ModelStatistics]) -> Grid {
     }
     let mut grid = Grid::new(&header, if by_day { 2 } else { 1 });
     for one in found {
+        let mark = synthetic_mark(one.backend == REFERENCE);
         let mut cells = vec![
-            format!("{}@{}{}", one.model, one.backend, mark(&one.backend)),
+            format!("{}@{}{mark}", one.model, one.backend),
             one.runs.to_string(),
             one.succeeded.to_string(),
             one.failed.to_string(),
@@ -133,13 +134,4 @@ fn grid(found: &[ModelStatistics]) -> Grid {
         grid.row(&cells);
     }
     grid
-}
-
-/// Models that are made by this program are no language models.
-fn mark(backend: &str) -> &'static str {
-    if backend == REFERENCE {
-        " (synthetic)"
-    } else {
-        ""
-    }
 }

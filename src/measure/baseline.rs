@@ -10,6 +10,7 @@ use super::selection::Metric;
 use super::wording::list;
 use crate::record::{
     BenchmarkRequest, BenchmarkResponse, BenchmarkResult, Execution, SystemInfo, Verdict,
+    synthetic_mark,
 };
 
 /// What a run came to beside its baseline.
@@ -61,12 +62,7 @@ pub fn against_baseline(run: &BenchmarkResponse, baseline: &BenchmarkResponse) -
 
 fn hold(pair: &[Participant; 2], found: &mut AgainstBaseline) {
     let (before, after) = (pair[0].successes(), pair[1].successes());
-    let mark = if pair[1].synthetic() {
-        " (synthetic)"
-    } else {
-        ""
-    };
-    let name = format!("{}{mark}", pair[1].model);
+    let name = format!("{}{}", pair[1].model, synthetic_mark(pair[1].synthetic()));
     for (metric, words) in HELD {
         if metric == Metric::RequestLatency && !is_same_length(&before, &after) {
             continue;

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use super::comparison::{Assessment, assess};
 use super::difference::{are_alike, output_tokens};
 use super::objective::missed_objectives;
-use super::participant::{Participant, labels, participants};
+use super::participant::{Participant, marked_labels, participants};
 use super::selection::Metric;
 use super::statistics::distribution;
 use super::wording::{count, excerpt, rate, short_list, speed_change, time};
@@ -37,9 +37,7 @@ pub fn headline(run: &BenchmarkResponse) -> String {
     let all = participants(run);
     let mut contenders = Vec::new();
     let mut silent = Vec::new();
-    for (it, label) in all.iter().zip(labels(&all)) {
-        let synthetic = if it.synthetic() { " (synthetic)" } else { "" };
-        let label = format!("{label}{synthetic}");
+    for (it, label) in all.iter().zip(marked_labels(&all)) {
         let successes = it.successes();
         if successes.is_empty() {
             silent.push(label);

@@ -1,7 +1,9 @@
 //! The models of a run with what each of them measured. It groups; it judges nothing.
 
 use super::selection::{is_failure, is_success};
-use crate::record::{BenchmarkResponse, BenchmarkResult, ModelEnvironment, ModelSummaryStatistics};
+use crate::record::{
+    BenchmarkResponse, BenchmarkResult, ModelEnvironment, ModelSummaryStatistics, synthetic_mark,
+};
 
 /// One model of one run.
 #[derive(Clone, Debug)]
@@ -123,13 +125,9 @@ pub(super) fn labels(participants: &[Participant]) -> Vec<String> {
 /// The same for sentences that stand alone: what is made by this program is marked.
 pub(super) fn marked_labels(participants: &[Participant]) -> Vec<String> {
     let labels = labels(participants).into_iter();
-    let marked = labels.zip(participants).map(|(label, it)| {
-        if it.synthetic() {
-            format!("{label} (synthetic)")
-        } else {
-            label
-        }
-    });
+    let marked = labels
+        .zip(participants)
+        .map(|(label, it)| label + synthetic_mark(it.synthetic()));
     marked.collect()
 }
 

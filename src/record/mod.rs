@@ -47,7 +47,9 @@ pub use history::{HistoryDetail, HistoryPage, HistoryQuery, HistorySort, Order};
 pub use id::{InvalidId, RunId};
 pub use load::{HIGHEST_RATE, Load, LoadPattern, MOST_STAGES, MOST_STREAMS};
 pub use manner::{Execution, KeepAlive, Think, ThinkLevel};
-pub use model::{InvalidModelName, ModelDetails, ModelName, ModelSummary, REFERENCE};
+pub use model::{
+    InvalidModelName, ModelDetails, ModelName, ModelSummary, REFERENCE, synthetic_mark,
+};
 pub use nova::{
     Contributed, DifferenceKind, JsonOutcome, MOST_ITERATIONS, MemoryDocument, MemoryPage,
     MemoryRecalled, MemoryScope, MemoryUse, NewMemory, NewSession, NovaCheckpoint, NovaEvent,

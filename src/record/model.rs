@@ -18,6 +18,12 @@ pub struct ModelName {
 /// The backend of the models that are made by this program; no other can be called so.
 pub const REFERENCE: &str = "reference";
 
+/// What stands behind a model's name where a person reads it: models that are made by this program are no language
+/// models.
+pub fn synthetic_mark(is_synthetic: bool) -> &'static str {
+    if is_synthetic { " (synthetic)" } else { "" }
+}
+
 /// A text that names no model.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidModelName {

@@ -10,7 +10,7 @@ use super::{figures, page, report, result, runs};
 use crate::api::Problem;
 use crate::app::App;
 use crate::measure;
-use crate::record::{BenchmarkResponse, ModelSummaryStatistics};
+use crate::record::{BenchmarkResponse, ModelSummaryStatistics, synthetic_mark};
 
 /// Letters that fit on a line of the sentence; those of a proportional font are of unlike width, so this is
 /// on the safe side.
@@ -113,7 +113,7 @@ fn bars(run: &BenchmarkResponse) -> Vec<Bar> {
         let label = known.map_or(&it.model, |(_, label)| label);
         let label = match known {
             Some((model, _)) if model.synthetic => {
-                format!("{} (synthetic)", figures::excerpt(label, SYNTHETIC_NAME))
+                figures::excerpt(label, SYNTHETIC_NAME) + synthetic_mark(true)
             }
             _ => figures::excerpt(label, NAME),
         };

@@ -55,8 +55,8 @@ fn wait_for(server: &Server, what: impl Fn(&SeenRequest) -> bool) -> SeenRequest
     }
 }
 
-/// No chunk leaves early, ever, and of one request in a row half of them leave in time: a busy machine may delay any
-/// request, a wrong schedule delays all.
+/// No chunk leaves early, ever, and of some requests in a row one has half of its chunks leave in time: a busy machine
+/// may delay any of them, a wrong schedule delays all.
 #[track_caller]
 fn check_times(ask: impl Fn() -> SeenRequest, due: impl Fn(u32) -> Duration) {
     let mut medians = Vec::new();
